@@ -1,0 +1,3 @@
+//! The parts that Polder's two heaps share.
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The own commands.
+fn main() {}
