@@ -1,3 +1,21 @@
-//! The parts that Polder's two heaps share.
+//! The parts that Polder's host heap and device heap share.
+//!
+//! An allocator is a supply, a division, a return and an account; the two heaps differ only at
+//! their ends, the operating system and the device. What they share is here, and it knows numbers
+//! only: offsets and indices, in storage that the caller lends. No operating system, no device,
+//! no `std`, no allocation, no dependency, no `unsafe`: the host heap *is* the allocator and can
+//! call none.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`bins`] | sizes to small integers and back |
+//! | [`bitset`] | a set of small integers, next member in constant time |
+//! | [`space`] | a range divided into regions |
+//! | [`store`] | storage that the caller lends |
 #![no_std]
 #![forbid(unsafe_code)]
+
+pub mod bins;
+pub mod bitset;
+pub mod space;
+pub mod store;
