@@ -1,0 +1,159 @@
+//! What a user asks for: who touches the memory and how, and what else matters.
+
+use crate::device::{Device, MemoryProperties, Requirements, Resource, Tiling};
+use serde::{Deserialize, Serialize};
+
+pub use polder_core::space::Strategy as Search;
+
+/// Who touches the memory, and how. It decides the memory type.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Access {
+    /// The device alone: the fastest memory for it.
+    #[default]
+    DeviceOnly,
+    /// The host writes in order and never reads; the device reads. Uncached memory is best.
+    HostWrites,
+    /// The device writes, the host reads back: cached memory is wanted, for reading uncached
+    /// memory is some 90 times slower.
+    HostReads,
+    /// The host reads and writes anywhere: cached memory is wanted.
+    HostRandom,
+}
+
+impl Access {
+    /// Every access.
+    pub const ALL: [Self; 4] =
+        [Self::DeviceOnly, Self::HostWrites, Self::HostReads, Self::HostRandom];
+
+    /// Tells whether the host touches the memory.
+    #[must_use]
+    pub const fn is_host(self) -> bool {
+        !matches!(self, Self::DeviceOnly)
+    }
+}
+
+/// How long an allocation lives, as far as the user knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lifetime {
+    /// Anything.
+    #[default]
+    General,
+    /// A few frames, freed about in the order of allocation: it goes to linear blocks, away from
+    /// what stays.
+    ShortLived,
+}
+
+/// Whether an allocation may share its block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Placement {
+    /// The driver's wish is obeyed; large ones get a block of their own.
+    #[default]
+    Auto,
+    /// A block of its own.
+    Dedicated,
+}
+
+/// When the allocation has a host pointer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Mapping {
+    /// Between calls of map and unmap.
+    #[default]
+    Counted,
+    /// All its life: the handle brings the pointer.
+    Persistent,
+}
+
+/// Whether the driver's budget is a wall.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum BudgetRule {
+    /// What lies within the budget comes first; past it the driver decides.
+    #[default]
+    Prefer,
+    /// No new block may pass the budget.
+    Within,
+}
+
+/// What the user wants of an allocation, beside what the resource needs.
+///
+/// ```
+/// use polder_device::{Access, Wish};
+/// let staging = Wish { access: Access::HostWrites, name: Some("staging"), ..Wish::default() };
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Wish<'a> {
+    /// Who touches the memory.
+    pub access: Access,
+    /// Properties that the memory type must have, beside those that `access` needs.
+    pub required: MemoryProperties,
+    /// Properties that it had better have, beside those that `access` prefers.
+    pub preferred: MemoryProperties,
+    /// How long it lives.
+    pub lifetime: Lifetime,
+    /// Whether it may share its block.
+    pub placement: Placement,
+    /// When it has a host pointer.
+    pub mapping: Mapping,
+    /// Whether the budget is a wall.
+    pub budget: BudgetRule,
+    /// Where in the blocks to look.
+    pub search: Search,
+    /// From 0 to 1: what the driver evicts last. Counts for dedicated blocks, where the device
+    /// has priorities.
+    pub priority: f32,
+    /// A name for reports.
+    pub name: Option<&'a str>,
+}
+
+impl Default for Wish<'_> {
+    fn default() -> Self {
+        Self {
+            access: Access::default(),
+            required: MemoryProperties::empty(),
+            preferred: MemoryProperties::empty(),
+            lifetime: Lifetime::default(),
+            placement: Placement::default(),
+            mapping: Mapping::default(),
+            budget: BudgetRule::default(),
+            search: Search::default(),
+            priority: Self::PRIORITY_DEFAULT,
+            name: None,
+        }
+    }
+}
+
+impl Wish<'_> {
+    /// The priority of everything for which no other is said.
+    pub const PRIORITY_DEFAULT: f32 = 0.5;
+
+    /// The plainest wish for an access.
+    #[must_use]
+    pub fn of(access: Access) -> Self {
+        Self { access, ..Self::default() }
+    }
+}
+
+/// A request for memory: what a resource needs and what the user wants.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a, D: Device> {
+    /// What the resource needs.
+    pub requirements: Requirements,
+    /// How its bytes are laid out.
+    pub tiling: Tiling,
+    /// Whether it needs a device address.
+    pub device_address: bool,
+    /// The resource, for a block of its own.
+    pub resource: Option<Resource<D::Buffer, D::Image>>,
+    /// What the user wants.
+    pub wish: Wish<'a>,
+}
+
+impl<'a, D: Device> Request<'a, D> {
+    /// A request for plain memory, as for a buffer.
+    #[must_use]
+    pub const fn new(requirements: Requirements, wish: Wish<'a>) -> Self {
+        let tiling = Tiling::Linear;
+        Self { requirements, tiling, device_address: false, resource: None, wish }
+    }
+}
