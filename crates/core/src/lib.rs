@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`bins`] | sizes to small integers and back |
 //! | [`bitset`] | a set of small integers, next member in constant time |
+//! | [`queue`] | many pushers, one owner, no lock |
 //! | [`space`] | a range divided into regions |
 //! | [`store`] | storage that the caller lends |
 #![no_std]
@@ -17,5 +18,6 @@
 
 pub mod bins;
 pub mod bitset;
+pub mod queue;
 pub mod space;
 pub mod store;
