@@ -13,6 +13,7 @@
 //! | [`queue`] | many pushers, one owner, no lock |
 //! | [`space`] | a range divided into regions |
 //! | [`store`] | storage that the caller lends |
+//! | [`table`] | slots with generations, free of locks |
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -21,3 +22,4 @@ pub mod bitset;
 pub mod queue;
 pub mod space;
 pub mod store;
+pub mod table;

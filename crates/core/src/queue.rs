@@ -2,7 +2,7 @@
 //!
 //! A free travels by it to whoever alone may touch the freed thing's records. The nodes bring
 //! their own links, found through [`Links`]: a host node is the freed object itself, a device node
-//! a slot of a table, a node of the tests a model of an atomic, so what the model
+//! a slot of a [table](crate::table), a node of the tests a model of an atomic, so what the model
 //! checker runs is this very file. Pushers link their nodes into a [`Batch`] first and post it
 //! whole with one exchange of the word `back` and one store, so a pusher never waits and never
 //! tries twice. Whoever finds the queue empty puts its batch at the `entry`, the others behind the

@@ -8,6 +8,8 @@ use loom::sync::Arc;
 use loom::sync::atomic::AtomicU32;
 use loom::thread;
 use polder_core::queue::{Batch, Links, Owner, Queue, Word};
+use polder_core::store::Full;
+use polder_core::table::{Key, Slot, SlotStore, Stale, Table, Vacant};
 use std::sync::atomic::Ordering::{self, Relaxed};
 
 #[derive(Debug, Default)]
@@ -182,5 +184,107 @@ fn two_batches_of_one_pusher_arrive_in_order() {
             other.post([2, 3]);
         })];
         assert_eq!(pop_all(&shared, &mut owner, 2, pushers), [1, 2, 3]);
+    });
+}
+
+#[derive(Debug, Default)]
+struct OneSlot(Slot<Checked>);
+
+impl SlotStore for OneSlot {
+    type Word = Checked;
+
+    fn get(&self, index: u32) -> Option<&Slot<Checked>> {
+        (index == 0).then_some(&self.0)
+    }
+
+    fn grow(&self) -> Result<(), Full> {
+        Err(Full)
+    }
+}
+
+/// A table of one slot, what the slot stands for, and the way to its owner.
+struct Returning {
+    table: Table<OneSlot>,
+    record: Checked,
+    queue: Queue<Checked>,
+}
+
+impl Returning {
+    fn new() -> (Arc<Self>, Vacant, Owner<u32>) {
+        let none = || Checked(AtomicU32::new(Table::<OneSlot>::NONE));
+        let (queue, owner) = Queue::new(none(), none());
+        let (table, vacant) = Table::new(OneSlot::default());
+        (Arc::new(Self { table, record: Checked::default(), queue }), vacant, owner)
+    }
+
+    /// Retires, leaves a word in the record, and posts the slot.
+    fn free(&self, key: Key, word: u32) -> Result<(), Stale> {
+        let node = self.table.retire(key)?.into_node();
+        self.record.store(word, Relaxed);
+        self.queue.post(&self.table, Batch::of(&self.table, node));
+        Ok(())
+    }
+
+    fn take_in(&self, vacant: &mut Vacant, owner: &mut Owner<u32>) -> Option<u32> {
+        let node = self.queue.pop(&self.table, owner)?;
+        let retired = self.table.take_in(vacant, node).expect("what was posted is retired");
+        let word = self.record.load(Relaxed);
+        self.table.vacate(vacant, retired);
+        Some(word)
+    }
+}
+
+#[test]
+fn of_two_threads_that_retire_one_key_exactly_one_wins() {
+    loom::model(|| {
+        let (shared, mut vacant, _) = Returning::new();
+        let key = shared.table.insert(&mut vacant).unwrap();
+        let other = shared.clone();
+        let thread = thread::spawn(move || other.table.retire(key));
+        let answers = [shared.table.retire(key), thread.join().unwrap()];
+        assert!(!shared.table.is_live(key));
+        let stale = Err(Stale { asked: key, found: key.generation });
+        assert_eq!(answers.iter().filter(|&answer| *answer == stale).count(), 1);
+        assert_eq!(answers.iter().filter(|&answer| answer.is_ok()).count(), 1);
+    });
+}
+
+#[test]
+fn of_two_threads_that_free_one_key_the_owner_sees_the_winner() {
+    loom::model(|| {
+        let (shared, mut vacant, mut owner) = Returning::new();
+        let key = shared.table.insert(&mut vacant).unwrap();
+        let threads = [1, 2].map(|word| {
+            let other = shared.clone();
+            thread::spawn(move || other.free(key, word).is_ok())
+        });
+        let early = shared.take_in(&mut vacant, &mut owner);
+        let [first, second] = threads.map(|thread| thread.join().unwrap());
+        assert!(first != second, "one free wins");
+        let word = early.or_else(|| shared.take_in(&mut vacant, &mut owner));
+        assert_eq!(word, Some(if first { 1 } else { 2 }));
+        assert_eq!(shared.take_in(&mut vacant, &mut owner), None);
+    });
+}
+
+#[test]
+fn a_second_free_never_ends_the_next_use_of_the_slot() {
+    loom::model(|| {
+        let (shared, mut vacant, mut owner) = Returning::new();
+        let key = shared.table.insert(&mut vacant).unwrap();
+        let other = shared.clone();
+        let thread = thread::spawn(move || {
+            other.free(key, 7).unwrap();
+            let stale = other.free(key, 8).unwrap_err();
+            assert!(key.generation <= stale.found);
+        });
+        let early = shared.take_in(&mut vacant, &mut owner);
+        let next = early.map(|_| shared.table.insert(&mut vacant).unwrap());
+        thread.join().unwrap();
+        match next {
+            Some(next) => assert!(shared.table.is_live(next) && next != key),
+            None => assert_eq!(shared.take_in(&mut vacant, &mut owner), Some(7)),
+        }
+        assert_eq!(shared.table.check(&vacant), Ok(()));
     });
 }
