@@ -11,6 +11,7 @@
 //! | [`bins`] | sizes to small integers and back |
 //! | [`bitset`] | a set of small integers, next member in constant time |
 //! | [`queue`] | many pushers, one owner, no lock |
+//! | [`source`] | supply as composable layers |
 //! | [`space`] | a range divided into regions |
 //! | [`store`] | storage that the caller lends |
 //! | [`table`] | slots with generations, free of locks |
@@ -20,6 +21,7 @@
 pub mod bins;
 pub mod bitset;
 pub mod queue;
+pub mod source;
 pub mod space;
 pub mod store;
 pub mod table;
