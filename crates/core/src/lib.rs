@@ -13,6 +13,7 @@
 //! | [`queue`] | many pushers, one owner, no lock |
 //! | [`source`] | supply as composable layers |
 //! | [`space`] | a range divided into regions |
+//! | [`stats`] | counters, and sizes of regions |
 //! | [`store`] | storage that the caller lends |
 //! | [`table`] | slots with generations, free of locks |
 #![no_std]
@@ -23,5 +24,6 @@ pub mod bitset;
 pub mod queue;
 pub mod source;
 pub mod space;
+pub mod stats;
 pub mod store;
 pub mod table;
