@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`bins`] | sizes to small integers and back |
 //! | [`bitset`] | a set of small integers, next member in constant time |
+//! | [`check`] | which invariant does not hold |
 //! | [`queue`] | many pushers, one owner, no lock |
 //! | [`source`] | supply as composable layers |
 //! | [`space`] | a range divided into regions |
@@ -21,6 +22,7 @@
 
 pub mod bins;
 pub mod bitset;
+pub mod check;
 pub mod queue;
 pub mod source;
 pub mod space;

@@ -20,7 +20,6 @@ mod check;
 mod fit;
 mod search;
 
-pub use check::Broken;
 pub use fit::{Aligned, Candidate, Fit};
 pub use search::Strategy;
 

@@ -18,8 +18,8 @@
 //! 2. The vacancy list has only vacant slots that were used and whose generation is not the last.
 //! 3. It has all of them, each once.
 
+use crate::check::{Broken, ensure};
 use crate::queue::{Links, Word};
-use crate::space::Broken;
 use crate::store::Full;
 use core::fmt;
 use core::sync::atomic::Ordering::Relaxed;
@@ -340,10 +340,6 @@ impl<S: SlotStore> Links for Table<S> {
 // that has one.
 fn state<W: Word<Value = u32>>(slot: &Slot<W>) -> State {
     State(slot.state.load(Relaxed))
-}
-
-fn ensure(holds: bool, invariant: u32) -> Result<(), Broken> {
-    if holds { Ok(()) } else { Err(Broken(invariant)) }
 }
 
 #[cfg(test)]

@@ -1,11 +1,8 @@
 //! The invariants of a space, verified record by record.
 
 use super::{FIRST, NONE, Record, Space, SpaceBins};
+use crate::check::{Broken, ensure};
 use crate::store::Store;
-
-/// The number of an invariant in the list of the [module](super) that does not hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Broken(pub u32);
 
 impl<R: Store<Record>, H: Store<u32>> Space<R, H> {
     /// Verifies every invariant; takes time in proportion to the number of records.
@@ -74,8 +71,4 @@ impl<R: Store<Record>, H: Store<u32>> Space<R, H> {
             .take(limit)
             .count()
     }
-}
-
-fn ensure(holds: bool, invariant: u32) -> Result<(), Broken> {
-    if holds { Ok(()) } else { Err(Broken(invariant)) }
 }
