@@ -243,6 +243,19 @@ impl<S: SlotStore> Table<S> {
         self.live_key(key.slot) == Some(key)
     }
 
+    /// As [`is_live`](Self::is_live), with the reason if not.
+    ///
+    /// # Errors
+    ///
+    /// [`Stale`] when the key is not live.
+    pub fn expect_live(&self, asked: Key) -> Result<(), Stale> {
+        let found = self.slots.get(asked.slot).map_or(State::UNUSED, state);
+        if found == State::new(asked.generation, LIVE) {
+            return Ok(());
+        }
+        Err(Stale { asked, found: found.generation() })
+    }
+
     /// Returns the key of a slot that is live, for whoever knows only the slot. Costs one load, by
     /// any thread, with any number.
     #[must_use]

@@ -67,6 +67,13 @@ impl HostPointer {
         Self(pointer)
     }
 
+    /// Returns the pointer `offset` bytes further on, in the same mapped block.
+    #[must_use]
+    pub fn at(self, offset: u64) -> Self {
+        let address = self.0.as_ptr().wrapping_add(offset as usize);
+        Self(NonNull::new(address).expect("a block does not wrap around the address space"))
+    }
+
     /// Returns the pointer.
     #[must_use]
     pub const fn get(self) -> NonNull<u8> {

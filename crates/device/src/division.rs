@@ -72,6 +72,12 @@ pub trait Division: Debug + Send + 'static {
         size
     }
 
+    /// Returns the most bytes that one part can have, in a block of any size.
+    fn size_max(config: &Self::Config) -> u64 {
+        let _ = config;
+        u64::MAX
+    }
+
     /// Hands out a part, or nothing when no fitting one is found; nothing has changed then.
     fn allocate(&mut self, ask: &Ask) -> Option<Part>;
 

@@ -2,10 +2,15 @@
 #![deny(missing_docs, unsafe_op_in_unsafe_fn)]
 
 pub mod allocation;
+mod arena;
 pub mod device;
 pub mod division;
 pub mod error;
+mod growth;
+mod handover;
 pub mod request;
+mod supply;
+mod sync;
 
 pub use allocation::{Allocation, AllocationId, AllocatorId, HostPointer};
 pub use device::{

@@ -1,0 +1,308 @@
+//! A group of blocks of one memory type, and the allocations in them.
+//!
+//! An arena takes blocks from the [supply](crate::supply), lets a [`Division`] part each of them,
+//! and keeps the account: whose every part is, which life of its slot, how often it is mapped. It
+//! is the one machine below every strategy; they differ in their division and in how many arenas
+//! they have. One thread at a time works in an arena; frees by others travel by its
+//! [handover](crate::handover).
+//!
+//! # Invariants
+//!
+//! 1. A live slot has an entry, and the entry's part of its block is the slot's.
+//! 2. A block that is shared is on one shelf; the shelves' free bytes and room are the division's.
+//! 3. A dedicated block has exactly one slot.
+//! 4. A block's map count is the sum of its allocations', and it is mapped while that is not zero.
+//! 5. Held bytes are the sum of the blocks' sizes, used bytes that of the live allocations'.
+//! 6. At most one shared block is empty.
+
+mod mapping;
+mod state;
+
+pub use state::{Report, State};
+
+use crate::allocation::{Allocation, AllocationId, AllocatorId, HostPointer};
+use crate::device::{Device, MemoryProperties, Order, Tiling};
+use crate::division::{Ask, Division};
+use crate::error::{AllocError, Misuse, ShortageCause};
+use crate::growth::Growth;
+use crate::handover::{Handover, Held};
+use crate::request::{BudgetRule, Mapping, Placement, Request};
+use crate::supply::{Refusal, Supply};
+use polder_core::table::{Key, Stale};
+use state::{Block, Entry};
+use std::sync::Arc;
+
+/// What an arena is made with.
+#[derive(Clone, Debug)]
+pub struct Config<V: Division> {
+    /// Whose it is.
+    pub allocator: AllocatorId,
+    /// Its number with its allocator.
+    pub index: u32,
+    /// Number of the memory type of its blocks.
+    pub memory_type: u32,
+    /// How its blocks are parted.
+    pub division: V::Config,
+    /// How large its blocks are.
+    pub growth: Growth,
+    /// Whether each allocation remembers where it was made.
+    pub backtraces: bool,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Arena<D: Device, V: Division> {
+    config: Config<V>,
+    supply: Arc<Supply<D>>,
+    /// What every offset is a multiple of: the atom where host and device are not coherent, so
+    /// that no two allocations share one.
+    align_least: u64,
+    shared: Handover<State<D, V>>,
+}
+
+/// The arena's lock, held.
+pub type Session<'a, D, V> = Held<'a, State<D, V>>;
+
+impl<D: Device, V: Division> Arena<D, V> {
+    /// Makes an arena without blocks.
+    pub fn new(config: Config<V>, supply: Arc<Supply<D>>) -> Self {
+        let properties = supply.properties();
+        let memory_type = properties.memory_types[config.memory_type as usize];
+        let align_least = if needs_flush(memory_type.properties) {
+            properties.limits.non_coherent_atom_size
+        } else {
+            1
+        };
+        let shared = Handover::new(State::new(supply.clone(), config.growth));
+        Self { config, supply, align_least, shared }
+    }
+
+    /// Returns what the arena was made with.
+    pub const fn config(&self) -> &Config<V> {
+        &self.config
+    }
+
+    /// Returns where its blocks come from.
+    pub const fn supply(&self) -> &Arc<Supply<D>> {
+        &self.supply
+    }
+
+    /// Waits for the arena.
+    pub fn lock(&self) -> Session<'_, D, V> {
+        self.shared.lock()
+    }
+
+    /// Takes the arena if nobody works in it.
+    pub fn try_lock(&self) -> Option<Session<'_, D, V>> {
+        self.shared.try_lock()
+    }
+
+    /// Ends a session: what became superfluous goes back to the device, after the lock is let go.
+    pub fn end(&self, mut session: Session<'_, D, V>) {
+        if session.surplus.is_empty() {
+            return;
+        }
+        let surplus = core::mem::take(&mut session.surplus);
+        drop(session);
+        surplus.into_iter().for_each(|grant| self.supply.release(grant));
+    }
+
+    /// Allocates from the blocks that the arena has; `None` when they have no room.
+    pub fn place(
+        &self,
+        session: &mut Session<'_, D, V>,
+        request: &Request<'_, D>,
+    ) -> Result<Option<Allocation<D>>, Refusal> {
+        let key = session.insert().map_err(|_| NO_SLOTS)?;
+        let ask = self.ask(request, key.slot);
+        let Some((block, part)) = session.find(&ask) else {
+            session.give_up(key);
+            return Ok(None);
+        };
+        if let Err(error) = session.prepare(block, request.wish.mapping) {
+            session.put_back(block, part.key);
+            session.give_up(key);
+            return Err(Refusal::Device(error));
+        }
+        Ok(Some(self.hand_out(session, request, key, Entry::new(block, part, ask.size))))
+    }
+
+    /// Allocates from a new block that others will share.
+    pub fn grow(
+        &self,
+        session: &mut Session<'_, D, V>,
+        request: &Request<'_, D>,
+        rule: BudgetRule,
+    ) -> Result<Allocation<D>, Refusal> {
+        let ask = self.ask(request, 0);
+        let suggested = self.config.growth.next(session.held(), ask.size);
+        let first = V::block_size(&self.config.division, ask.size, ask.align, suggested);
+        let too_large = || {
+            let size_max = V::size_max(&self.config.division);
+            Refusal::Short(ShortageCause::Strategy { size_max })
+        };
+        let first = first.ok_or_else(too_large)?;
+        let least = V::block_size_least(&self.config.division, ask.size, ask.align);
+        let mut refusal = Refusal::Short(ShortageCause::Driver);
+        for size in Growth::sizes(first, least) {
+            match self.take_block(session, request, size, rule) {
+                Ok(()) => {
+                    let placed = self.place(session, request)?;
+                    return placed.ok_or_else(too_large);
+                }
+                Err(error @ Refusal::Device(_)) => return Err(error),
+                Err(error) => refusal = error,
+            }
+        }
+        Err(refusal)
+    }
+
+    /// Adds an empty shared block, mapped if the request will want that.
+    fn take_block(
+        &self,
+        session: &mut Session<'_, D, V>,
+        request: &Request<'_, D>,
+        size: u64,
+        rule: BudgetRule,
+    ) -> Result<(), Refusal> {
+        let grant = self.supply.acquire(&self.order(size, None), rule)?;
+        let granularity = self.supply.properties().limits.granularity;
+        let division = V::new(&self.config.division, size, granularity);
+        let block = session.add(Block::shared(grant, division));
+        session.prepare(block, request.wish.mapping).map_err(|error| {
+            session.discard(block);
+            Refusal::Device(error)
+        })
+    }
+
+    /// Allocates a block of its own.
+    pub fn dedicate(
+        &self,
+        session: &mut Session<'_, D, V>,
+        request: &Request<'_, D>,
+        rule: BudgetRule,
+    ) -> Result<Allocation<D>, Refusal> {
+        let key = session.insert().map_err(|_| NO_SLOTS)?;
+        let grant =
+            self.supply.acquire(&self.order(request.requirements.size, Some(request)), rule);
+        let grant = grant.inspect_err(|_| session.give_up(key))?;
+        let entry = Entry::dedicated(session.add(Block::dedicated(grant, key.slot)), request);
+        if let Err(error) = session.prepare(entry.block, request.wish.mapping) {
+            session.discard(entry.block);
+            session.give_up(key);
+            return Err(Refusal::Device(error));
+        }
+        Ok(self.hand_out(session, request, key, entry))
+    }
+
+    /// Writes the entry of a new allocation and makes its handle; nothing fails here.
+    fn hand_out(
+        &self,
+        session: &mut Session<'_, D, V>,
+        request: &Request<'_, D>,
+        key: Key,
+        entry: Entry,
+    ) -> Allocation<D> {
+        let persistent = request.wish.mapping == Mapping::Persistent;
+        let entry = Entry { maps: u32::from(persistent), tiling: request.tiling, ..entry };
+        let (memory, pointer) = session.enter(key.slot, entry);
+        session.note(key.slot, request.wish.name, self.config.backtraces);
+        Allocation {
+            id: self.id(key),
+            memory,
+            offset: entry.offset,
+            size: entry.size,
+            memory_type: self.config.memory_type,
+            pointer: pointer.filter(|_| persistent),
+        }
+    }
+
+    /// Frees an allocation; by the queue, when another thread works in the arena.
+    pub fn free(&self, id: AllocationId) -> Result<(), Misuse> {
+        let session = self.shared.free(key(id)).map_err(|stale| self.misuse(stale))?;
+        if let Some(session) = session {
+            self.end(session);
+        }
+        Ok(())
+    }
+
+    /// Tells whether the allocation lives.
+    pub fn expect_live(&self, id: AllocationId) -> Result<(), Misuse> {
+        self.shared.expect_live(key(id)).map_err(|stale| self.misuse(stale))
+    }
+
+    /// Gives empty blocks back to the device.
+    pub fn trim(&self) {
+        let mut session = self.lock();
+        session.discard_empty();
+        self.end(session);
+    }
+
+    /// Returns the handles of all live allocations, for a caller that ends their life.
+    pub fn live(&self, session: &Session<'_, D, V>) -> Vec<AllocationId> {
+        session.live_keys().map(|key| self.id(key)).collect()
+    }
+
+    /// Turns a live id into its handle again.
+    pub fn handle(&self, id: AllocationId) -> Result<Allocation<D>, Misuse> {
+        let session = self.lock();
+        self.expect_live(id)?;
+        let (entry, memory, pointer) = session.locate(id.slot);
+        Ok(Allocation {
+            id,
+            memory,
+            offset: entry.offset,
+            size: entry.size,
+            memory_type: self.config.memory_type,
+            pointer: pointer.filter(|_| entry.maps > 0),
+        })
+    }
+
+    fn id(&self, key: Key) -> AllocationId {
+        let Config { allocator, index, .. } = self.config;
+        AllocationId { allocator, arena: index, slot: key.slot, generation: key.generation }
+    }
+
+    fn misuse(&self, stale: Stale) -> Misuse {
+        Misuse::Stale { id: self.id(stale.asked), generation: stale.found }
+    }
+
+    fn ask(&self, request: &Request<'_, D>, slot: u32) -> Ask {
+        let Request { requirements, tiling, ref wish, .. } = *request;
+        let align = requirements.align.max(self.align_least);
+        Ask { size: requirements.size, align, tiling, search: wish.search, slot }
+    }
+
+    fn order(&self, size: u64, alone: Option<&Request<'_, D>>) -> Order<D::Buffer, D::Image> {
+        Order {
+            size,
+            memory_type: self.config.memory_type,
+            priority: alone.map_or(0.5, |request| request.wish.priority),
+            device_address: alone.is_none_or(|request| request.device_address),
+            dedicated: alone.and_then(|request| request.resource),
+        }
+    }
+}
+
+/// Every slot of an arena is taken: some four thousand million allocations.
+const NO_SLOTS: Refusal = Refusal::Device(crate::device::DeviceError::OutOfHostMemory);
+
+/// Tells whether host accesses to this memory need flush and invalidate.
+pub const fn needs_flush(properties: MemoryProperties) -> bool {
+    properties.contains(MemoryProperties::HOST_VISIBLE)
+        && !properties.contains(MemoryProperties::HOST_COHERENT)
+}
+
+/// Finds what is wrong with a request, whatever the state of memory.
+pub fn validate<D: Device>(request: &Request<'_, D>) -> Result<(), AllocError> {
+    let size_and_align = (request.requirements.size, request.requirements.align);
+    match size_and_align {
+        (0, _) => Err(AllocError::ZeroSize),
+        (_, align) if !align.is_power_of_two() => Err(AllocError::BadAlign { align }),
+        _ => Ok(()),
+    }
+}
+
+const fn key(id: AllocationId) -> Key {
+    Key { slot: id.slot, generation: id.generation }
+}

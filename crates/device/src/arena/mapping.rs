@@ -1,0 +1,147 @@
+//! Host pointers into an arena's blocks: counted, kept a little longer than needed, and flushed
+//! in whole atoms.
+//!
+//! A block is mapped whole, once, however many of its allocations are mapped. When the last of
+//! them is unmapped the mapping stays for some operations more, for it is often wanted again.
+
+use super::state::State;
+use super::{Arena, needs_flush};
+use crate::allocation::{Allocation, HostPointer};
+use crate::device::{Device, DeviceError, MappedRange, MemoryProperties};
+use crate::division::Division;
+use crate::error::MapError;
+use crate::request::Mapping;
+use core::ops::Range;
+
+/// How many allocations and frees a block's mapping outlives its last use.
+const IDLE_OPERATIONS: u32 = 32;
+
+/// Which way a cache is made coherent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coherence {
+    /// Host writes to the device.
+    Flush,
+    /// Device writes to the host.
+    Invalidate,
+}
+
+impl<D: Device, V: Division> State<D, V> {
+    /// Maps a block if its next allocation wants that.
+    pub(super) fn prepare(&mut self, block: u32, mapping: Mapping) -> Result<(), DeviceError> {
+        match mapping {
+            Mapping::Counted => Ok(()),
+            Mapping::Persistent => self.map_block(block).map(|_| ()),
+        }
+    }
+
+    fn map_block(&mut self, index: u32) -> Result<HostPointer, DeviceError> {
+        let block = self.block(index);
+        if let Some(pointer) = block.pointer {
+            return Ok(pointer);
+        }
+        // SAFETY: The block is in the arena, so its grant is live; it is not mapped, for it has no
+        // pointer; we hold the arena's lock, and nothing else maps its blocks. The callers saw to
+        // it that the type is host-visible.
+        let pointer = HostPointer::new(unsafe { self.supply.device().map(block.grant.memory) }?);
+        let block = self.block_mut(index);
+        block.pointer = Some(pointer);
+        block.idle = IDLE_OPERATIONS;
+        Ok(pointer)
+    }
+
+    /// Ends `count` uses of a block's mapping.
+    pub(super) fn release_maps(&mut self, index: u32, count: u32) {
+        let block = self.block_mut(index);
+        block.maps -= count;
+        block.idle = IDLE_OPERATIONS;
+    }
+
+    /// Counts an operation in a block whose mapping nobody uses; after some it ends.
+    pub(super) fn rest(&mut self, index: u32) {
+        let block = self.block_mut(index);
+        if block.pointer.is_none() || block.maps > 0 {
+            return;
+        }
+        block.idle = block.idle.saturating_sub(1);
+        if block.idle == 0 {
+            block.pointer = None;
+            let memory = block.grant.memory;
+            // SAFETY: The block was mapped, for it had a pointer. Nobody uses one: its map count,
+            // which is that of its allocations, is zero.
+            unsafe { self.supply.device().unmap(memory) };
+        }
+    }
+}
+
+impl<D: Device, V: Division> Arena<D, V> {
+    /// Returns what the arena's memory can do.
+    pub fn properties(&self) -> MemoryProperties {
+        self.supply.properties().memory_types[self.config.memory_type as usize].properties
+    }
+
+    /// Maps an allocation once more and returns the pointer to its first byte.
+    pub fn map(&self, allocation: &Allocation<D>) -> Result<HostPointer, MapError> {
+        if !self.properties().contains(MemoryProperties::HOST_VISIBLE) {
+            return Err(MapError::NotHostVisible { memory_type: self.config.memory_type });
+        }
+        let mut session = self.lock();
+        self.expect_live(allocation.id)?;
+        let (entry, ..) = session.locate(allocation.id.slot);
+        let pointer = session.map_block(entry.block)?;
+        session.block_mut(entry.block).maps += 1;
+        session.entry_mut(allocation.id.slot).maps += 1;
+        self.end(session);
+        Ok(pointer.at(entry.offset))
+    }
+
+    /// Takes one mapping of an allocation back.
+    pub fn unmap(&self, allocation: &Allocation<D>) -> Result<(), MapError> {
+        let mut session = self.lock();
+        self.expect_live(allocation.id)?;
+        let entry = session.entry_mut(allocation.id.slot);
+        // What a handle's own pointer counts for is not the user's to take back.
+        if entry.maps <= u32::from(allocation.pointer.is_some()) {
+            return Err(MapError::NotMapped { id: allocation.id });
+        }
+        entry.maps -= 1;
+        let block = entry.block;
+        session.release_maps(block, 1);
+        self.end(session);
+        Ok(())
+    }
+
+    /// Flushes or invalidates a range of an allocation that is mapped; does nothing where host and
+    /// device are coherent. `range` is in bytes from the allocation's begin and lies in it.
+    pub fn make_coherent(
+        &self,
+        allocation: &Allocation<D>,
+        range: Range<u64>,
+        which: Coherence,
+    ) -> Result<(), MapError> {
+        if !needs_flush(self.properties()) || range.is_empty() {
+            return Ok(());
+        }
+        let session = self.lock();
+        self.expect_live(allocation.id)?;
+        let (entry, memory, _) = session.locate(allocation.id.slot);
+        if entry.maps == 0 {
+            return Err(MapError::NotMapped { id: allocation.id });
+        }
+        let atom = self.supply.properties().limits.non_coherent_atom_size;
+        let block_size = session.block(entry.block).grant.size;
+        let begin = (entry.offset + range.start) & !(atom - 1);
+        let end = (entry.offset + range.end).next_multiple_of(atom).min(block_size);
+        let ranges = [MappedRange { memory, range: begin..end }];
+        let device = self.supply.device();
+        match which {
+            // SAFETY: The block is mapped while an allocation in it is, and we hold the lock; the
+            // range lies in the block and begins and ends at atoms or at the block's end.
+            Coherence::Flush => unsafe { device.flush(&ranges) }?,
+            // SAFETY: As above. No other allocation shares an atom with this one, so no host write
+            // but the user's own can be lost.
+            Coherence::Invalidate => unsafe { device.invalidate(&ranges) }?,
+        }
+        self.end(session);
+        Ok(())
+    }
+}

@@ -1,0 +1,193 @@
+//! Where blocks come from: the device, under the limits of the user, the driver and the heap.
+//!
+//! A supply is what the arenas of one allocator share. It asks the driver for its budget when a
+//! block is about to be taken, at no other time: a plain allocation or free never comes here.
+//!
+//! # Invariants
+//!
+//! 1. The held bytes and blocks of a heap are those of the blocks given and not taken back.
+//! 2. Held bytes never pass the heap's limit, blocks never the device's count.
+
+use crate::device::{Device, DeviceError, DeviceProperties, Heap, HeapBudget, Order};
+use crate::error::ShortageCause;
+use crate::request::BudgetRule;
+use core::sync::atomic::{AtomicU64, Ordering};
+use polder_core::source::{Bytes, Limited, LimitedError, Source};
+use std::sync::Arc;
+
+/// Without a budget of the driver's, this share of a heap is taken for one, in percent.
+const BUDGET_PERCENT: u64 = 80;
+
+/// Memory that came from the device in one grant.
+#[derive(Debug)]
+pub struct Grant<M> {
+    /// The device's handle.
+    pub memory: M,
+    /// Bytes.
+    pub size: u64,
+    /// Number of its memory type.
+    pub memory_type: u32,
+}
+
+impl<M> Bytes for Grant<M> {
+    fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+impl<B, I> Bytes for Order<B, I> {
+    fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+/// The device as the source of blocks, beneath the layers that count and limit.
+#[derive(Debug)]
+struct DeviceSource<D>(Arc<D>);
+
+impl<D: Device> Source for DeviceSource<D> {
+    type Order<'a> = Order<D::Buffer, D::Image>;
+    type Block = Grant<D::Memory>;
+    type Error = DeviceError;
+
+    fn acquire(&self, order: &Self::Order<'_>) -> Result<Self::Block, DeviceError> {
+        let &Order { size, memory_type, .. } = order;
+        let memory = self.0.allocate(order)?;
+        Ok(Grant { memory, size, memory_type })
+    }
+
+    fn release(&self, block: Self::Block) {
+        // SAFETY: A grant is made by `acquire` alone and is no copy, so it is live. The arenas
+        // release one only when no allocation is left in it, and the users' promise on freeing is
+        // that nothing uses the memory any more.
+        unsafe { self.0.free(block.memory) };
+    }
+}
+
+/// Why the supply gave no block. Nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is no room for this size; a smaller one may do.
+    Short(ShortageCause),
+    /// The device failed in another way.
+    Device(DeviceError),
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Supply<D: Device> {
+    device: Arc<D>,
+    properties: DeviceProperties,
+    heaps: Vec<Limited<DeviceSource<D>>>,
+    blocks: AtomicU64,
+}
+
+impl<D: Device> Supply<D> {
+    /// Makes a supply; heaps that `limits` says nothing of have none.
+    pub fn new(device: Arc<D>, limits: &[Option<u64>]) -> Self {
+        let properties = device.properties().clone();
+        let limit = |heap: usize| limits.get(heap).copied().flatten().unwrap_or(u64::MAX);
+        let heaps = (0..properties.heaps.len())
+            .map(|heap| Limited::new(DeviceSource(device.clone()), limit(heap)))
+            .collect();
+        Self { device, properties, heaps, blocks: AtomicU64::new(0) }
+    }
+
+    /// Returns the device.
+    pub const fn device(&self) -> &Arc<D> {
+        &self.device
+    }
+
+    /// Returns what the device answers once and for all, without asking it.
+    pub const fn properties(&self) -> &DeviceProperties {
+        &self.properties
+    }
+
+    /// Returns the heap of a memory type.
+    pub fn heap_of(&self, memory_type: u32) -> u32 {
+        self.properties.memory_types[memory_type as usize].heap
+    }
+
+    /// Returns the bytes in blocks of a heap.
+    pub fn held(&self, heap: u32) -> u64 {
+        self.heaps[heap as usize].held()
+    }
+
+    /// Returns how many blocks are held in all heaps.
+    pub fn block_count(&self) -> u64 {
+        self.blocks.load(Ordering::Relaxed)
+    }
+
+    /// Sets the most bytes that may be held of a heap from here on.
+    pub fn set_limit(&self, heap: u32, limit: u64) {
+        self.heaps[heap as usize].set_limit(limit);
+    }
+
+    /// Returns the most bytes that may be held of a heap.
+    pub fn limit(&self, heap: u32) -> u64 {
+        self.heaps[heap as usize].limit()
+    }
+
+    /// Returns each heap's budget and usage: the driver's, or an estimate. Asks the driver.
+    pub fn budgets(&self) -> Vec<HeapBudget> {
+        self.device.budgets().unwrap_or_else(|| {
+            let estimate = |(heap, source): (&Heap, &Limited<_>)| HeapBudget {
+                budget: heap.size / 100 * BUDGET_PERCENT,
+                usage: source.held(),
+            };
+            self.properties.heaps.iter().zip(&self.heaps).map(estimate).collect()
+        })
+    }
+
+    /// Returns how much of the heap's budget is left, in bytes. Asks the driver.
+    pub fn budget_left(&self, heap: u32) -> u64 {
+        let HeapBudget { budget, usage } = self.budgets()[heap as usize];
+        budget.saturating_sub(usage)
+    }
+
+    /// Takes a block from the device.
+    pub fn acquire(
+        &self,
+        order: &Order<D::Buffer, D::Image>,
+        rule: BudgetRule,
+    ) -> Result<Grant<D::Memory>, Refusal> {
+        let limits = &self.properties.limits;
+        if order.size > limits.block_size_max {
+            return Err(Refusal::Short(ShortageCause::Driver));
+        }
+        let heap = self.heap_of(order.memory_type);
+        if rule == BudgetRule::Within && self.budget_left(heap) < order.size {
+            return Err(Refusal::Short(ShortageCause::Budget));
+        }
+        // Relaxed, here and below: a count that races against itself alone.
+        if self.blocks.fetch_add(1, Ordering::Relaxed) >= limits.block_count_max {
+            self.blocks.fetch_sub(1, Ordering::Relaxed);
+            let count_max = limits.block_count_max;
+            return Err(Refusal::Short(ShortageCause::BlockCount { count_max }));
+        }
+        self.heaps[heap as usize].acquire(order).map_err(|error| {
+            self.blocks.fetch_sub(1, Ordering::Relaxed);
+            refusal(error, limits.block_count_max)
+        })
+    }
+
+    /// Gives a block back to the device.
+    pub fn release(&self, grant: Grant<D::Memory>) {
+        self.heaps[self.heap_of(grant.memory_type) as usize].release(grant);
+        self.blocks.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn refusal(error: LimitedError<DeviceError>, count_max: u64) -> Refusal {
+    use DeviceError::{OutOfDeviceMemory, OutOfHostMemory, TooManyBlocks};
+    match error {
+        LimitedError::Limit { limit, .. } => Refusal::Short(ShortageCause::Limit { limit }),
+        LimitedError::Inner(OutOfDeviceMemory | OutOfHostMemory) => {
+            Refusal::Short(ShortageCause::Driver)
+        }
+        LimitedError::Inner(TooManyBlocks) => {
+            Refusal::Short(ShortageCause::BlockCount { count_max })
+        }
+        LimitedError::Inner(error) => Refusal::Device(error),
+    }
+}
