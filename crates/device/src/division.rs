@@ -5,6 +5,12 @@
 //! names and generations, mapping, threads) is the [arena's](crate::arena), written once. Write
 //! your own division and [`Suballocator`](crate::strategy::Suballocator) makes a strategy of it.
 
+mod ensure;
+pub mod granularity;
+pub mod tlsf;
+
+pub use tlsf::Tlsf;
+
 use crate::device::Tiling;
 use crate::request::Search;
 use core::fmt::Debug;
