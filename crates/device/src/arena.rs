@@ -15,18 +15,20 @@
 //! 5. Held bytes are the sum of the blocks' sizes, used bytes that of the live allocations'.
 //! 6. At most one shared block is empty.
 
+mod account;
 mod mapping;
 mod state;
 
-pub use state::{Report, State};
+pub use mapping::Coherence;
+pub use state::State;
 
-use crate::allocation::{Allocation, AllocationId, AllocatorId, HostPointer};
+use crate::allocation::{Allocation, AllocationId, AllocatorId};
 use crate::device::{Device, MemoryProperties, Order, Tiling};
 use crate::division::{Ask, Division};
-use crate::error::{AllocError, Misuse, ShortageCause};
+use crate::error::{Misuse, ShortageCause};
 use crate::growth::Growth;
 use crate::handover::{Handover, Held};
-use crate::request::{BudgetRule, Mapping, Placement, Request};
+use crate::request::{BudgetRule, Mapping, Request};
 use crate::supply::{Refusal, Supply};
 use polder_core::table::{Key, Stale};
 use state::{Block, Entry};
@@ -204,7 +206,8 @@ impl<D: Device, V: Division> Arena<D, V> {
         entry: Entry,
     ) -> Allocation<D> {
         let persistent = request.wish.mapping == Mapping::Persistent;
-        let entry = Entry { maps: u32::from(persistent), tiling: request.tiling, ..entry };
+        let maps = u32::from(persistent);
+        let entry = Entry { maps, persistent, tiling: request.tiling, ..entry };
         let (memory, pointer) = session.enter(key.slot, entry);
         session.note(key.slot, request.wish.name, self.config.backtraces);
         Allocation {
@@ -254,7 +257,7 @@ impl<D: Device, V: Division> Arena<D, V> {
             offset: entry.offset,
             size: entry.size,
             memory_type: self.config.memory_type,
-            pointer: pointer.filter(|_| entry.maps > 0),
+            pointer: pointer.filter(|_| entry.persistent),
         })
     }
 
@@ -291,16 +294,6 @@ const NO_SLOTS: Refusal = Refusal::Device(crate::device::DeviceError::OutOfHostM
 pub const fn needs_flush(properties: MemoryProperties) -> bool {
     properties.contains(MemoryProperties::HOST_VISIBLE)
         && !properties.contains(MemoryProperties::HOST_COHERENT)
-}
-
-/// Finds what is wrong with a request, whatever the state of memory.
-pub fn validate<D: Device>(request: &Request<'_, D>) -> Result<(), AllocError> {
-    let size_and_align = (request.requirements.size, request.requirements.align);
-    match size_and_align {
-        (0, _) => Err(AllocError::ZeroSize),
-        (_, align) if !align.is_power_of_two() => Err(AllocError::BadAlign { align }),
-        _ => Ok(()),
-    }
 }
 
 const fn key(id: AllocationId) -> Key {

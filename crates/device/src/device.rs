@@ -276,6 +276,12 @@ pub struct Requirements {
     pub dedicated: DedicatedWish,
 }
 
+impl Requirements {
+    /// One byte anywhere, in any memory type: a start for requests without a resource.
+    pub const ANY: Self =
+        Self { size: 1, align: 1, memory_types: u32::MAX, dedicated: DedicatedWish::None };
+}
+
 /// Whether a resource wants a block of its own, as the driver says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DedicatedWish {

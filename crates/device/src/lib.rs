@@ -2,20 +2,32 @@
 #![deny(missing_docs, unsafe_op_in_unsafe_fn)]
 
 pub mod allocation;
+pub mod allocator;
 mod arena;
+pub mod choice;
 pub mod device;
 pub mod division;
 pub mod error;
-mod growth;
+pub mod factory;
+pub mod growth;
 mod handover;
+pub mod owned;
 pub mod request;
+pub mod snapshot;
+pub mod strategy;
 mod supply;
 mod sync;
 
+pub use allocator::{Allocator, Options};
 pub use allocation::{Allocation, AllocationId, AllocatorId, HostPointer};
 pub use device::{
     DedicatedWish, Device, DeviceError, DeviceProperties, MemoryProperties, Requirements, Resource,
     Resources, Tiling,
 };
 pub use error::{AllocError, CreateError, FreeError, MapError, Misuse, Shortage, ShortageCause};
+pub use factory::{Buffer, Factory, Image};
+pub use growth::Growth;
+pub use owned::{Owned, OwnedAllocation, OwnedBuffer, OwnedImage};
 pub use request::{Access, BudgetRule, Lifetime, Mapping, Placement, Request, Search, Wish};
+pub use snapshot::{Leak, LeakReport, Snapshot};
+pub use strategy::Strategy;

@@ -9,7 +9,7 @@
 //! 2. Held bytes never pass the heap's limit, blocks never the device's count.
 
 use crate::device::{Device, DeviceError, DeviceProperties, Heap, HeapBudget, Order};
-use crate::error::ShortageCause;
+use crate::error::{AllocError, Shortage, ShortageCause};
 use crate::request::BudgetRule;
 use core::sync::atomic::{AtomicU64, Ordering};
 use polder_core::source::{Bytes, Limited, LimitedError, Source};
@@ -190,4 +190,42 @@ fn refusal(error: LimitedError<DeviceError>, count_max: u64) -> Refusal {
         }
         LimitedError::Inner(error) => Refusal::Device(error),
     }
+}
+
+/// Says why a request got nothing, with the state of the heap. Asks the driver for its budget.
+pub fn shortage<D: Device>(
+    supply: &Supply<D>,
+    refusal: Refusal,
+    size: u64,
+    account: HeapAccount,
+) -> AllocError {
+    let cause = match refusal {
+        Refusal::Short(cause) => cause,
+        Refusal::Device(error) => return AllocError::Device(error),
+    };
+    let HeapAccount { memory_type, used, largest_free } = account;
+    let heap = supply.heap_of(memory_type);
+    let budget = supply.budgets()[heap as usize].budget;
+    let held = supply.held(heap);
+    AllocError::OutOfMemory(Shortage {
+        size,
+        memory_type,
+        heap,
+        cause,
+        budget,
+        used,
+        held,
+        largest_free,
+    })
+}
+
+/// What the arenas of a heap know of it. Bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct HeapAccount {
+    /// The memory type that was tried last.
+    pub memory_type: u32,
+    /// In allocations of its heap.
+    pub used: u64,
+    /// The largest free region in the heap's blocks.
+    pub largest_free: u64,
 }

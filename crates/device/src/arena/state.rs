@@ -1,6 +1,6 @@
 //! The account of an arena: its blocks, its allocations, and which part is whose.
 
-use super::{Mapping, Tiling};
+use super::Tiling;
 use crate::allocation::HostPointer;
 use crate::device::Device;
 use crate::division::{Ask, Division, Part};
@@ -8,6 +8,7 @@ use crate::growth::Growth;
 use crate::handover::TakeBack;
 use crate::request::Request;
 use crate::supply::{Grant, Supply};
+use polder_core::stats::Stats;
 use std::backtrace::Backtrace;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -63,6 +64,8 @@ pub(super) struct Entry {
     pub part: u32,
     pub maps: u32,
     pub tiling: Tiling,
+    /// Whether one of the maps is the handle's own, for all its life.
+    pub persistent: bool,
     pub noted: bool,
 }
 
@@ -70,7 +73,8 @@ impl Entry {
     pub const fn new(block: u32, part: Part, size: u64) -> Self {
         let Part { key, offset } = part;
         let tiling = Tiling::Linear;
-        Self { offset, size, block, part: key, maps: 0, tiling, noted: false }
+        let (persistent, noted) = (false, false);
+        Self { offset, size, block, part: key, maps: 0, tiling, persistent, noted }
     }
 
     pub const fn dedicated<D: Device>(block: u32, request: &Request<'_, D>) -> Self {
@@ -146,6 +150,16 @@ impl<D: Device, V: Division> State<D, V> {
     /// Returns how many allocations live.
     pub const fn count(&self) -> u32 {
         self.count
+    }
+
+    /// Returns the counters.
+    pub const fn stats(&self) -> Stats {
+        Stats {
+            blocks: (self.blocks.len() - self.vacant.len()) as u64,
+            held: self.held,
+            allocations: self.count as u64,
+            used: self.used,
+        }
     }
 
     /// Finds and takes a part for `ask`, in the fullest block that has room.
@@ -297,6 +311,25 @@ impl<D: Device, V: Division> State<D, V> {
         self.blocks[index as usize].as_mut().expect("the block is there")
     }
 
+    /// Returns the numbers of all blocks.
+    pub(super) fn blocks(&self) -> impl Iterator<Item = u32> {
+        (0..).zip(&self.blocks).filter_map(|(index, block)| block.as_ref().map(|_| index))
+    }
+
+    pub(super) fn note_of(&self, slot: u32) -> Option<&Note> {
+        self.notes.get(&slot)
+    }
+
+    pub(super) fn check_shelves(&self) {
+        for (place, &Shelf { room, free, block }) in self.shelves.iter().enumerate() {
+            let Block { grant, contents, .. } = self.block(block);
+            let Contents::Shared { division, shelf } = contents else { panic!("invariant 2") };
+            assert_eq!((*shelf, division.room()), (place, room), "invariant 2");
+            assert_eq!(grant.size - division.used(), free, "invariant 2");
+            assert_eq!(self.empty == Some(block), division.count() == 0, "invariant 6");
+        }
+    }
+
     fn division(&mut self, index: u32) -> &mut V {
         self.block_mut(index).parts().0
     }
@@ -320,5 +353,14 @@ impl<D: Device, V: Division> TakeBack for State<D, V> {
                 self.put_back(block, part);
             }
         }
+    }
+}
+
+impl<D: Device, V> Drop for State<D, V> {
+    /// Gives every block back, also those in which something is still allocated: who ends an
+    /// arena has reported it.
+    fn drop(&mut self) {
+        let blocks = self.blocks.drain(..).flatten().map(|block| block.grant);
+        blocks.chain(self.surplus.drain(..)).for_each(|grant| self.supply.release(grant));
     }
 }

@@ -1,0 +1,279 @@
+//! The default allocator: every memory type, every thread, one handle.
+//!
+//! It ranks the memory types for a request ([`choice`](crate::choice)), and allocates from the
+//! first that has room. Each memory type has a few arenas; a thread keeps to one of them and goes
+//! to the next when it finds it busy, so threads share neither blocks nor locks. What is asked to
+//! live shortly goes to arenas of its own. A plain allocation or free touches the arena alone: no
+//! driver call, no lock that all threads share.
+//!
+//! When memory is short it tries, in this order: a smaller block, what other arenas have, the
+//! empty blocks that were kept, a block of exactly the size, the next memory type.
+
+mod frames;
+mod report;
+mod short;
+mod threads;
+
+pub use frames::Waiting;
+
+use crate::allocation::{Allocation, AllocationId, AllocatorId, HostPointer};
+use crate::arena::{Arena, Coherence, Config};
+use crate::choice::{Explanation, Ranking, validate};
+use crate::device::{Device, DeviceProperties};
+use crate::division::mixed::{self, Mixed};
+use crate::error::{AllocError, FreeError, MapError, Misuse};
+use crate::growth::Growth;
+use crate::request::{Access, Lifetime, Mapping, Request, Wish};
+use crate::snapshot::LeakReport;
+use crate::strategy::Strategy;
+use crate::supply::Supply;
+use core::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+/// How an [`Allocator`] is made.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// How many arenas each memory type has, at most [`ARENAS_MAX`]; 0 for one per processor, at
+    /// most eight.
+    pub arenas: u32,
+    /// Bytes of the first and of the largest shared block; nothing for what suits each heap.
+    pub growth: Option<Growth>,
+    /// The most bytes that may be held of each heap; heaps beyond its end have no limit.
+    pub heap_limits: Vec<Option<u64>>,
+    /// Whether each allocation remembers where it was made, for the leak report. Slow.
+    pub backtraces: bool,
+}
+
+/// Most arenas of one memory type and lifetime.
+pub const ARENAS_MAX: u32 = 64;
+/// As many as are made when nobody says.
+const ARENAS_DEFAULT_MAX: usize = 8;
+/// The lifetimes that have arenas of their own.
+const LIFETIMES: u32 = 2;
+
+/// The default strategy, for all memory types of a device. See the [module](self).
+///
+/// Share it by reference or in an [`Arc`]: every function takes `&self`.
+///
+/// ```
+/// use polder_device::sim::{BufferInfo, Preset, Sim};
+/// use polder_device::{Access, Allocator, Factory, Options, Strategy, Wish};
+///
+/// let allocator = Allocator::new(Sim::preset(Preset::AmdNavi31), Options::default());
+/// let info = BufferInfo { size: 64 << 10, ..BufferInfo::default() };
+/// let mut staging = allocator.create_buffer(&info, &Wish::of(Access::HostWrites))?;
+/// allocator.write(staging.allocation_mut(), 0, &[1, 2, 3])?;
+/// allocator.destroy_buffer(staging)?;
+/// allocator.shutdown()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Allocator<D: Device> {
+    id: AllocatorId,
+    supply: Arc<Supply<D>>,
+    options: Options,
+    /// Arenas of each memory type and lifetime.
+    arena_count: u32,
+    /// By memory type, lifetime and number; made when first used.
+    arenas: Box<[OnceLock<Arena<D, Mixed>>]>,
+    /// The ranking for each access when nothing else is wished.
+    rankings: [Ranking; Access::ALL.len()],
+    frames: frames::Frames<D>,
+}
+
+impl<D: Device> Allocator<D> {
+    /// Makes an allocator that holds nothing yet.
+    pub fn new(device: D, options: Options) -> Self {
+        Self::of(Arc::new(device), options)
+    }
+
+    /// Makes an allocator over a device that others use too.
+    pub fn of(device: Arc<D>, options: Options) -> Self {
+        let supply = Arc::new(Supply::new(device, &options.heap_limits));
+        let properties = supply.properties();
+        let rank = |access| Ranking::new(properties, &Wish::of(access));
+        let rankings = Access::ALL.map(rank);
+        let arena_count = match options.arenas {
+            0 => threads::processors().min(ARENAS_DEFAULT_MAX) as u32,
+            count => count.min(ARENAS_MAX),
+        };
+        let arenas = properties.memory_types.len() as u32 * LIFETIMES * arena_count;
+        let arenas = (0..arenas).map(|_| OnceLock::new()).collect();
+        let (id, frames) = (AllocatorId::fresh(), frames::Frames::default());
+        Self { id, supply, options, arena_count, arenas, rankings, frames }
+    }
+
+    /// Returns what tells this allocator's handles from others'.
+    pub const fn id(&self) -> AllocatorId {
+        self.id
+    }
+
+    /// Returns what the device answers once and for all.
+    pub fn properties(&self) -> &DeviceProperties {
+        self.supply.properties()
+    }
+
+    /// Tells for every memory type whether a request with this wish may get it, and why.
+    pub fn explain(&self, memory_types: u32, wish: &Wish<'_>) -> Explanation {
+        Explanation::new(self.properties(), memory_types, wish)
+    }
+
+    /// Lets the allocator hold at most `limit` bytes of a heap from here on; what it holds beyond
+    /// that it keeps.
+    ///
+    /// # Panics
+    ///
+    /// When the device has no such heap.
+    pub fn set_heap_limit(&self, heap: u32, limit: u64) {
+        self.supply.set_limit(heap, limit);
+    }
+
+    /// Gives every empty block back to the device.
+    pub fn trim(&self) {
+        self.made_arenas().for_each(Arena::trim);
+    }
+
+    /// Turns the name of a live allocation into its handle again, for interfaces that hand out
+    /// names. The old handle and the new one are the same allocation: it is freed once.
+    ///
+    /// # Errors
+    ///
+    /// The allocation is another's, or was freed.
+    pub fn handle(&self, id: AllocationId) -> Result<Allocation<D>, Misuse> {
+        self.arena_of(id)?.handle(id)
+    }
+
+    /// Ends the allocator and gives all its memory back.
+    ///
+    /// # Errors
+    ///
+    /// What was still allocated; its memory is given back all the same.
+    pub fn shutdown(self) -> Result<(), LeakReport> {
+        self.frames.free_all(&self);
+        let leaks = self.leaks();
+        for id in leaks.iter().map(|leak| leak.id) {
+            // Freed here, so that `drop` finds nothing to report a second time.
+            let freed = self.arena_of(id).and_then(|arena| arena.free(id));
+            debug_assert_eq!(freed, Ok(()), "nobody else can free while we own the allocator");
+        }
+        if leaks.is_empty() { Ok(()) } else { Err(LeakReport { leaks }) }
+    }
+
+    /// The ranking for a wish: one of those made in advance, if nothing special is wished.
+    fn ranking(&self, wish: &Wish<'_>) -> Ranking {
+        let plain = wish.required.is_empty()
+            && wish.preferred.is_empty()
+            && (wish.access.is_host() || wish.mapping == Mapping::Counted);
+        if plain {
+            self.rankings[wish.access as usize]
+        } else {
+            Ranking::new(self.properties(), wish)
+        }
+    }
+
+    fn made_arenas(&self) -> impl Iterator<Item = &Arena<D, Mixed>> {
+        self.arenas.iter().filter_map(OnceLock::get)
+    }
+
+    /// The arenas of a memory type and a lifetime, made or not: the first one's number.
+    const fn first_arena(&self, memory_type: u32, lifetime: Lifetime) -> u32 {
+        (memory_type * LIFETIMES + lifetime as u32) * self.arena_count
+    }
+
+    fn arena(&self, index: u32) -> &Arena<D, Mixed> {
+        self.arenas[index as usize].get_or_init(|| self.make_arena(index))
+    }
+
+    #[cold]
+    fn make_arena(&self, index: u32) -> Arena<D, Mixed> {
+        let memory_type = index / self.arena_count / LIFETIMES;
+        let short_lived = index / self.arena_count % LIFETIMES == Lifetime::ShortLived as u32;
+        let heap = &self.properties().heaps[self.supply.heap_of(memory_type) as usize];
+        let config = Config {
+            allocator: self.id,
+            index,
+            memory_type,
+            division: if short_lived { mixed::Config::ShortLived } else { mixed::Config::General },
+            growth: self.options.growth.unwrap_or_else(|| Growth::of_heap(heap.size)),
+            backtraces: self.options.backtraces,
+        };
+        Arena::new(config, self.supply.clone())
+    }
+
+    fn arena_of(&self, id: AllocationId) -> Result<&Arena<D, Mixed>, Misuse> {
+        let (expected, found) = (self.id, id.allocator);
+        if found != expected {
+            return Err(Misuse::WrongAllocator { expected, found });
+        }
+        let arena = self.arenas.get(id.arena as usize).and_then(OnceLock::get);
+        arena.ok_or(Misuse::Stale { id, generation: 0 })
+    }
+}
+
+impl<D: Device> Strategy<D> for Allocator<D> {
+    fn device(&self) -> &D {
+        self.supply.device()
+    }
+
+    fn allocate(&self, request: &Request<'_, D>) -> Result<Allocation<D>, AllocError> {
+        let ranking = self.ranking(&request.wish);
+        validate(request, self.properties(), &ranking, u32::MAX)?;
+        let best = ranking.among(request.requirements.memory_types).next();
+        let (best, _) = best.expect("a valid request has a memory type");
+        if !self.is_alone(best, request)
+            && let Some(allocation) = self.place(best, request)
+        {
+            return Ok(allocation);
+        }
+        self.allocate_slowly(&ranking, request)
+    }
+
+    fn free(&self, allocation: Allocation<D>) -> Result<(), FreeError<Allocation<D>>> {
+        let id = allocation.id();
+        let freed = self.arena_of(id).and_then(|arena| arena.free(id));
+        freed.map_err(|reason| FreeError { reason, allocation })
+    }
+
+    fn expect_live(&self, allocation: &Allocation<D>) -> Result<(), Misuse> {
+        self.arena_of(allocation.id())?.expect_live(allocation.id())
+    }
+
+    fn used(&self) -> u64 {
+        self.made_arenas().map(|arena| arena.lock().used()).sum()
+    }
+
+    fn held(&self) -> u64 {
+        (0..self.properties().heaps.len() as u32).map(|heap| self.supply.held(heap)).sum()
+    }
+
+    fn live(&self) -> Vec<AllocationId> {
+        self.made_arenas().flat_map(|arena| arena.live(&arena.lock())).collect()
+    }
+
+    fn map(&self, allocation: &Allocation<D>) -> Result<HostPointer, MapError> {
+        self.arena_of(allocation.id())?.map(allocation)
+    }
+
+    fn unmap(&self, allocation: &Allocation<D>) -> Result<(), MapError> {
+        self.arena_of(allocation.id())?.unmap(allocation)
+    }
+
+    fn make_coherent(
+        &self,
+        allocation: &Allocation<D>,
+        range: Range<u64>,
+        which: Coherence,
+    ) -> Result<(), MapError> {
+        self.arena_of(allocation.id())?.make_coherent(allocation, range, which)
+    }
+}
+
+impl<D: Device> Drop for Allocator<D> {
+    fn drop(&mut self) {
+        self.frames.free_all(self);
+        let leaks = self.leaks();
+        if !leaks.is_empty() {
+            log::error!("{}", LeakReport { leaks });
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The ways of a request: the one that is taken a million times, and those when memory is short.
+
+use super::{Allocator, threads};
+use crate::allocation::Allocation;
+use crate::arena::{Arena, Session};
+use crate::choice::Ranking;
+use crate::device::{DedicatedWish, Device};
+use crate::division::mixed::Mixed;
+use crate::error::AllocError;
+use crate::request::{BudgetRule, Lifetime, Placement, Request};
+use crate::supply::{HeapAccount, Refusal, shortage};
+
+/// Above this share of the device's blocks, in percent, a block of one's own is for those who need
+/// it.
+const BLOCK_COUNT_PERCENT: u64 = 75;
+
+type Outcome<D> = Result<Allocation<D>, Refusal>;
+
+impl<D: Device> Allocator<D> {
+    /// Tells whether a request gets a block of its own.
+    pub(super) fn is_alone(&self, memory_type: u32, request: &Request<'_, D>) -> bool {
+        let needs = &request.requirements;
+        if needs.dedicated == DedicatedWish::Required
+            || request.wish.placement == Placement::Dedicated
+        {
+            return true;
+        }
+        let first = self.first_arena(memory_type, request.wish.lifetime);
+        let is_large = self.arena(first).config().growth.is_large(needs.size);
+        if !is_large && needs.dedicated == DedicatedWish::None {
+            return false;
+        }
+        let most = self.properties().limits.block_count_max / 100 * BLOCK_COUNT_PERCENT;
+        self.supply.block_count() < most
+    }
+
+    /// Allocates from what this thread's arena has; or nothing.
+    pub(super) fn place(
+        &self,
+        memory_type: u32,
+        request: &Request<'_, D>,
+    ) -> Option<Allocation<D>> {
+        let (arena, mut session) = self.work_in(memory_type, request.wish.lifetime);
+        let placed = arena.place(&mut session, request);
+        arena.end(session);
+        placed.ok().flatten()
+    }
+
+    /// The arena that this thread keeps to, or the next that nobody works in.
+    fn work_in(
+        &self,
+        memory_type: u32,
+        lifetime: Lifetime,
+    ) -> (&Arena<D, Mixed>, Session<'_, D, Mixed>) {
+        let first = self.first_arena(memory_type, lifetime);
+        let home = threads::home(self.arena_count);
+        for step in 0..self.arena_count {
+            let number = (home + step) % self.arena_count;
+            let arena = self.arena(first + number);
+            if let Some(session) = arena.try_lock() {
+                if step > 0 {
+                    threads::move_home(number);
+                }
+                return (arena, session);
+            }
+        }
+        let arena = self.arena(first + home);
+        (arena, arena.lock())
+    }
+
+    /// Allocates from new blocks and from elsewhere: each memory type in turn; among those that
+    /// are as good as each other, what lies within the budget first.
+    #[cold]
+    pub(super) fn allocate_slowly(
+        &self,
+        ranking: &Ranking,
+        request: &Request<'_, D>,
+    ) -> Result<Allocation<D>, AllocError> {
+        let rules: &[_] = match request.wish.budget {
+            BudgetRule::Within => &[BudgetRule::Within],
+            BudgetRule::Prefer => &[BudgetRule::Within, BudgetRule::Prefer],
+        };
+        let ranked: Vec<_> = ranking.among(request.requirements.memory_types).collect();
+        let mut last = None;
+        for equals in ranked.chunk_by(|one, other| one.1 == other.1) {
+            for &rule in rules {
+                for memory_type in self.emptiest_first(equals) {
+                    match self.obtain(memory_type, request, rule) {
+                        Ok(allocation) => return Ok(allocation),
+                        Err(Refusal::Device(error)) => return Err(AllocError::Device(error)),
+                        Err(refusal) => last = Some((memory_type, refusal)),
+                    }
+                }
+            }
+        }
+        let (memory_type, refusal) = last.expect("a valid request has a memory type");
+        let account = self.account(memory_type);
+        Err(shortage(&self.supply, refusal, request.requirements.size, account))
+    }
+
+    /// Equally good types, the one whose heap is least full first.
+    fn emptiest_first(&self, equals: &[(u32, u32)]) -> Vec<u32> {
+        let mut types: Vec<_> = equals.iter().map(|&(memory_type, _)| memory_type).collect();
+        let heap_size = |heap: u32| self.properties().heaps[heap as usize].size;
+        let full = |&memory_type: &u32| {
+            let heap = self.supply.heap_of(memory_type);
+            self.supply.held(heap) / (heap_size(heap) / 1000).max(1)
+        };
+        types.sort_by_key(full);
+        types
+    }
+
+    /// Does everything to get memory of one type.
+    fn obtain(&self, memory_type: u32, request: &Request<'_, D>, rule: BudgetRule) -> Outcome<D> {
+        let alone = self.is_alone(memory_type, request);
+        let first = self.take(memory_type, request, rule, alone);
+        let Err(Refusal::Short(_)) = first else { return first };
+        let must_be_alone = request.requirements.dedicated == DedicatedWish::Required
+            || request.wish.placement == Placement::Dedicated;
+        if !must_be_alone && let Some(allocation) = self.place_anywhere(memory_type, request) {
+            return Ok(allocation);
+        }
+        // Empty blocks of any arena may be what fills the heap.
+        self.trim();
+        let retried = self.take(memory_type, request, rule, alone);
+        match retried {
+            Err(Refusal::Short(_)) if !must_be_alone => {
+                self.take(memory_type, request, rule, !alone)
+            }
+            result => result,
+        }
+    }
+
+    /// Takes from a shared block, if need be a new one, or a block of its own.
+    fn take(
+        &self,
+        memory_type: u32,
+        request: &Request<'_, D>,
+        rule: BudgetRule,
+        alone: bool,
+    ) -> Outcome<D> {
+        let (arena, mut session) = self.work_in(memory_type, request.wish.lifetime);
+        let result = if alone {
+            arena.dedicate(&mut session, request, rule)
+        } else {
+            arena.place(&mut session, request).and_then(|placed| match placed {
+                Some(allocation) => Ok(allocation),
+                None => arena.grow(&mut session, request, rule),
+            })
+        };
+        arena.end(session);
+        result
+    }
+
+    /// Allocates from what any arena of the type has, of either lifetime.
+    fn place_anywhere(&self, memory_type: u32, request: &Request<'_, D>) -> Option<Allocation<D>> {
+        let arenas = self.made_arenas().filter(|arena| arena.config().memory_type == memory_type);
+        arenas.into_iter().find_map(|arena| {
+            let mut session = arena.lock();
+            let placed = arena.place(&mut session, request);
+            arena.end(session);
+            placed.ok().flatten()
+        })
+    }
+
+    /// The account of a type's heap, for an error.
+    fn account(&self, memory_type: u32) -> HeapAccount {
+        let heap = self.supply.heap_of(memory_type);
+        let mut account = HeapAccount { memory_type, used: 0, largest_free: 0 };
+        for arena in self.made_arenas() {
+            if self.supply.heap_of(arena.config().memory_type) == heap {
+                let session = arena.lock();
+                account.used += session.used();
+                account.largest_free = account.largest_free.max(session.largest_free());
+                arena.end(session);
+            }
+        }
+        account
+    }
+}

@@ -1,0 +1,114 @@
+//! What an arena can tell of itself: its blocks, its leaks.
+
+use super::state::{Contents, Entry, Note, State};
+use super::{Arena, Session};
+use crate::device::Device;
+use crate::division::{Division, Region};
+use crate::snapshot::{AllocationSnapshot, BlockSnapshot, Leak, RegionSnapshot};
+
+impl<D: Device, V: Division> Arena<D, V> {
+    /// Shows every block.
+    pub fn snapshot(&self) -> Vec<BlockSnapshot> {
+        let session = self.lock();
+        let blocks = session.blocks().map(|block| self.block_snapshot(&session, block)).collect();
+        self.end(session);
+        blocks
+    }
+
+    fn block_snapshot(&self, session: &Session<'_, D, V>, index: u32) -> BlockSnapshot {
+        let block = session.block(index);
+        let size = block.grant.size;
+        let mut shot = BlockSnapshot {
+            arena: self.config.index,
+            size,
+            used: 0,
+            allocations: 0,
+            largest_free: 0,
+            dedicated: matches!(block.contents, Contents::Dedicated { .. }),
+            maps: block.maps,
+            regions: Vec::new(),
+        };
+        let mut visit = |region: Region| {
+            let Region { offset, size, slot } = region;
+            let allocation = slot.map(|slot| session.allocation_snapshot(slot));
+            shot.used += allocation.as_ref().map_or(0, |allocation| allocation.size);
+            shot.allocations += u32::from(allocation.is_some());
+            shot.regions.push(RegionSnapshot { offset, size, allocation });
+        };
+        match &block.contents {
+            Contents::Shared { division, .. } => {
+                division.walk(&mut visit);
+                shot.largest_free = division.largest_free();
+            }
+            &Contents::Dedicated { slot } => visit(Region { offset: 0, size, slot: Some(slot) }),
+        }
+        shot
+    }
+
+    /// Returns what is still allocated.
+    pub fn leaks(&self) -> Vec<Leak> {
+        let session = self.lock();
+        let leak = |id: crate::AllocationId| {
+            let (Entry { size, .. }, ..) = session.locate(id.slot);
+            let note = session.note_of(id.slot);
+            let name = note.and_then(|note| note.name.as_deref()).map(String::from);
+            let backtrace = note.and_then(|note| note.backtrace.as_ref()).map(ToString::to_string);
+            Leak { id, name, size, memory_type: self.config.memory_type, backtrace }
+        };
+        let leaks = self.live(&session).into_iter().map(leak).collect();
+        self.end(session);
+        leaks
+    }
+
+    /// Verifies the invariants of the [module](super) and of every division; for tests.
+    ///
+    /// # Panics
+    ///
+    /// When one does not hold.
+    pub fn check(&self) {
+        let session = self.lock();
+        session.check(session.live_keys().map(|key| key.slot));
+        self.end(session);
+    }
+}
+
+impl<D: Device, V: Division> State<D, V> {
+    fn allocation_snapshot(&self, slot: u32) -> AllocationSnapshot {
+        let (Entry { size, tiling, .. }, ..) = self.locate(slot);
+        let name = self.note_of(slot).and_then(|note: &Note| note.name.as_deref());
+        AllocationSnapshot { slot, size, tiling, name: name.map(String::from) }
+    }
+
+    /// Returns the size of the largest free region of any shared block.
+    pub fn largest_free(&self) -> u64 {
+        let largest = self.blocks().filter_map(|index| match &self.block(index).contents {
+            Contents::Shared { division, .. } => Some(division.largest_free()),
+            Contents::Dedicated { .. } => None,
+        });
+        largest.max().unwrap_or(0)
+    }
+
+    fn check(&self, live: impl Iterator<Item = u32>) {
+        let (mut used, mut count, mut maps) = (0, 0, 0);
+        for slot in live {
+            let (entry, ..) = self.locate(slot);
+            assert!(entry.offset + entry.size <= self.block(entry.block).grant.size, "invariant 1");
+            used += entry.size;
+            count += 1;
+            maps += entry.maps;
+        }
+        assert_eq!((used, count), (self.used(), self.count()), "invariant 5");
+        let blocks: Vec<_> = self.blocks().map(|index| self.block(index)).collect();
+        assert_eq!(blocks.iter().map(|block| block.grant.size).sum::<u64>(), self.held());
+        assert_eq!(blocks.iter().map(|block| block.maps).sum::<u32>(), maps, "invariant 4");
+        assert!(blocks.iter().all(|block| block.maps == 0 || block.pointer.is_some()));
+        let divisions = blocks.iter().filter_map(|block| match &block.contents {
+            Contents::Shared { division, .. } => Some(division),
+            Contents::Dedicated { .. } => None,
+        });
+        assert!(divisions.clone().all(|division| division.check() == Ok(())), "its own invariants");
+        let empty = divisions.filter(|division| division.count() == 0).count();
+        assert!(empty <= 1, "invariant 6");
+        self.check_shelves();
+    }
+}

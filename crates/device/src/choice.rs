@@ -1,0 +1,240 @@
+//! Which memory type: what the access needs and prefers, as costs, and the reasons in words.
+//!
+//! A type that lacks what is required, or has what nobody asked for and only special resources
+//! may use, is out. The others cost something for every preference that they miss; the cheapest
+//! comes first, and among equals the driver's order counts, for it puts the better first.
+
+use crate::device::{
+    Device, DeviceProperties, MEMORY_TYPES_MAX, MemoryProperties, Requirements,
+};
+use crate::error::AllocError;
+use crate::request::{Access, Mapping, Request, Wish};
+use core::fmt;
+
+/// Types that only those get who require them.
+const SPECIAL: MemoryProperties = MemoryProperties::LAZILY_ALLOCATED
+    .union(MemoryProperties::PROTECTED)
+    .union(MemoryProperties::DEVICE_COHERENT)
+    .union(MemoryProperties::DEVICE_UNCACHED)
+    .union(MemoryProperties::RDMA_CAPABLE);
+
+/// What each preference of the user's own weighs: more than all of an access together.
+const USER_WEIGHT: u32 = 64;
+
+/// What a wish requires of a memory type: a host that touches memory must see it.
+#[must_use]
+pub fn required(wish: &Wish<'_>) -> MemoryProperties {
+    let mapped = wish.access.is_host() || wish.mapping == Mapping::Persistent;
+    let host = if mapped { MemoryProperties::HOST_VISIBLE } else { MemoryProperties::empty() };
+    wish.required | host
+}
+
+/// A property, what it weighs, and whether it had better be there or not.
+struct Preference {
+    property: MemoryProperties,
+    wanted: bool,
+    weight: u32,
+}
+
+const fn prefer(property: MemoryProperties, weight: u32) -> Preference {
+    Preference { property, wanted: true, weight }
+}
+
+const fn avoid(property: MemoryProperties, weight: u32) -> Preference {
+    Preference { property, wanted: false, weight }
+}
+
+/// What an access prefers, the heaviest first.
+const fn preferences(access: Access) -> &'static [Preference] {
+    use MemoryProperties as P;
+    match access {
+        // Host-visible device memory may be a small window: it is left to those who need it.
+        Access::DeviceOnly => &[prefer(P::DEVICE_LOCAL, 8), avoid(P::HOST_VISIBLE, 1)],
+        // Uncached memory takes writes in order at full speed; device memory behind a bus is for
+        // those who ask for it.
+        Access::HostWrites => &[
+            avoid(P::HOST_CACHED, 2),
+            prefer(P::HOST_COHERENT, 4),
+            avoid(P::DEVICE_LOCAL, 8),
+        ],
+        // Cached memory decides: without it a read is some 90 times slower.
+        Access::HostReads | Access::HostRandom => &[
+            prefer(P::HOST_CACHED, 16),
+            avoid(P::DEVICE_LOCAL, 8),
+            prefer(P::HOST_COHERENT, 4),
+        ],
+    }
+}
+
+/// Why a memory type may not be used, or what it costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It will do; the cheapest comes first.
+    Fits {
+        /// The weight of all preferences that it misses.
+        cost: u32,
+    },
+    /// The resource does not allow it.
+    NotAllowed,
+    /// It lacks something that is required.
+    Lacks(MemoryProperties),
+    /// It is special, and nobody required that.
+    Special(MemoryProperties),
+}
+
+/// Judges one memory type.
+#[must_use]
+pub fn judge(has: MemoryProperties, is_allowed: bool, wish: &Wish<'_>) -> Verdict {
+    if !is_allowed {
+        return Verdict::NotAllowed;
+    }
+    let needs = required(wish);
+    let special = (has & SPECIAL) - wish.required - wish.preferred;
+    if !has.contains(needs) {
+        return Verdict::Lacks(needs - has);
+    }
+    if !special.is_empty() {
+        return Verdict::Special(special);
+    }
+    let missed = preferences(wish.access).iter().filter(|preference| {
+        // What the user says of a property counts instead of what the access says.
+        let said = (wish.required | wish.preferred).contains(preference.property);
+        !said && has.contains(preference.property) != preference.wanted
+    });
+    let own = (wish.preferred - has).bits().count_ones() * USER_WEIGHT;
+    Verdict::Fits { cost: own + missed.map(|preference| preference.weight).sum::<u32>() }
+}
+
+/// The memory types that will do, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ranking {
+    types: [u8; MEMORY_TYPES_MAX],
+    costs: [u32; MEMORY_TYPES_MAX],
+    len: usize,
+}
+
+impl Ranking {
+    /// Ranks the types of a device that will do for `wish`.
+    #[must_use]
+    pub fn new(properties: &DeviceProperties, wish: &Wish<'_>) -> Self {
+        let mut ranked: Vec<_> = (0u8..)
+            .zip(&properties.memory_types)
+            .filter_map(|(index, kind)| match judge(kind.properties, true, wish) {
+                Verdict::Fits { cost } => Some((cost, index)),
+                _ => None,
+            })
+            .collect();
+        ranked.sort_unstable();
+        let (mut types, mut costs) = ([0; MEMORY_TYPES_MAX], [0; MEMORY_TYPES_MAX]);
+        for (place, (cost, index)) in ranked.iter().enumerate() {
+            (costs[place], types[place]) = (*cost, *index);
+        }
+        Self { types, costs, len: ranked.len() }
+    }
+
+    /// Returns the types among `allowed` (a bit each), the best first, with their costs.
+    pub fn among(&self, allowed: u32) -> impl Iterator<Item = (u32, u32)> {
+        let all = self.types[..self.len].iter().zip(&self.costs);
+        all.map(|(&index, &cost)| (u32::from(index), cost))
+            .filter(move |(index, _)| allowed >> index & 1 == 1)
+    }
+}
+
+/// Finds what is wrong with a request, whatever the state of memory, when only the types in
+/// `served` (a bit each) are to be had.
+pub fn validate<D: Device>(
+    request: &Request<'_, D>,
+    properties: &DeviceProperties,
+    ranking: &Ranking,
+    served: u32,
+) -> Result<(), AllocError> {
+    let Requirements { size, align, memory_types, .. } = request.requirements;
+    if size == 0 {
+        return Err(AllocError::ZeroSize);
+    }
+    if !align.is_power_of_two() {
+        return Err(AllocError::BadAlign { align });
+    }
+    let heap_of = |(index, _): (u32, u32)| properties.memory_types[index as usize].heap;
+    let room = |heap: u32| {
+        properties.heaps[heap as usize].size.min(properties.limits.block_size_max)
+    };
+    let mut heaps = ranking.among(memory_types & served).map(heap_of).peekable();
+    if heaps.peek().is_none() {
+        let required = required(&request.wish);
+        return Err(AllocError::NoMemoryType { memory_types, required });
+    }
+    // The common case ends at the first heap.
+    let mut roomiest = heaps.peek().copied().unwrap_or_default();
+    for heap in heaps {
+        if size <= room(heap) {
+            return Ok(());
+        }
+        roomiest = if room(heap) > room(roomiest) { heap } else { roomiest };
+    }
+    Err(AllocError::TooLarge { size, heap: roomiest, most: room(roomiest) })
+}
+
+/// Every memory type of a device with the reason why it is taken or not; prints as a list.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// Who touches the memory.
+    pub access: Access,
+    /// Number, properties and verdict of each type, the best first.
+    pub types: Vec<(u32, MemoryProperties, Verdict)>,
+}
+
+impl Explanation {
+    /// Judges every type of a device.
+    #[must_use]
+    pub fn new(properties: &DeviceProperties, allowed: u32, wish: &Wish<'_>) -> Self {
+        let mut types: Vec<_> = (0..)
+            .zip(&properties.memory_types)
+            .map(|(index, kind)| {
+                let is_allowed = allowed >> index & 1 == 1;
+                (index, kind.properties, judge(kind.properties, is_allowed, wish))
+            })
+            .collect();
+        types.sort_by_key(|&(index, _, verdict)| match verdict {
+            Verdict::Fits { cost } => (cost, index),
+            _ => (u32::MAX, index),
+        });
+        Self { access: wish.access, types }
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "memory types for {:?}:", self.access)?;
+        self.types.iter().try_for_each(|&(index, has, verdict)| {
+            write!(f, "\n  {index:2} {}: ", names(has).join("+"))?;
+            match verdict {
+                Verdict::Fits { cost: 0 } => write!(f, "fits, all that is preferred"),
+                Verdict::Fits { cost } => write!(f, "fits, {}", self.misses(has, cost)),
+                Verdict::NotAllowed => write!(f, "out, the resource does not allow it"),
+                Verdict::Lacks(what) => write!(f, "out, lacks {}", names(what).join("+")),
+                Verdict::Special(what) => {
+                    write!(f, "out, {} is only for who requires it", names(what).join("+"))
+                }
+            }
+        })
+    }
+}
+
+impl Explanation {
+    fn misses(&self, has: MemoryProperties, cost: u32) -> String {
+        let missed = preferences(self.access).iter().filter_map(|preference| {
+            let Preference { property, wanted, .. } = *preference;
+            let word = if wanted { "without" } else { "has" };
+            let name = names(property).join("+");
+            (has.contains(property) != wanted).then(|| format!("{word} {name}"))
+        });
+        format!("cost {cost}: {}", missed.collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// Returns the names of properties as reports and snapshots write them.
+#[must_use]
+pub fn names(properties: MemoryProperties) -> Vec<String> {
+    properties.iter_names().map(|(name, _)| name.to_ascii_lowercase()).collect()
+}

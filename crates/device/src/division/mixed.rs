@@ -1,0 +1,82 @@
+//! One of two divisions, chosen per arena: what the default allocator is made of.
+
+use super::{Ask, Division, Part, Region, linear, tlsf};
+
+/// Which division all blocks of an arena have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Config {
+    /// Anything, freed in any order.
+    General,
+    /// What lives shortly and is freed about in the order of its making.
+    ShortLived,
+}
+
+/// A block parted for general or for short-lived allocations.
+#[derive(Debug)]
+pub enum Mixed {
+    /// Two-level segregated fit.
+    General(tlsf::Tlsf),
+    /// A ring.
+    ShortLived(linear::Linear),
+}
+
+const RING: linear::Config = linear::Config { mode: linear::Mode::Ring };
+
+macro_rules! of_either {
+    ($self:expr, $division:ident => $answer:expr) => {
+        match $self {
+            Mixed::General($division) => $answer,
+            Mixed::ShortLived($division) => $answer,
+        }
+    };
+}
+
+impl Division for Mixed {
+    type Config = Config;
+
+    fn new(config: &Config, size: u64, granularity: u64) -> Self {
+        match config {
+            Config::General => {
+                Self::General(tlsf::Tlsf::new(&tlsf::Config::default(), size, granularity))
+            }
+            Config::ShortLived => Self::ShortLived(linear::Linear::new(&RING, size, granularity)),
+        }
+    }
+
+    #[inline]
+    fn allocate(&mut self, ask: &Ask) -> Option<Part> {
+        of_either!(self, division => division.allocate(ask))
+    }
+
+    #[inline]
+    fn free(&mut self, key: u32) {
+        of_either!(self, division => division.free(key));
+    }
+
+    #[inline]
+    fn used(&self) -> u64 {
+        of_either!(self, division => division.used())
+    }
+
+    #[inline]
+    fn count(&self) -> u32 {
+        of_either!(self, division => division.count())
+    }
+
+    #[inline]
+    fn room(&self) -> u64 {
+        of_either!(self, division => division.room())
+    }
+
+    fn largest_free(&self) -> u64 {
+        of_either!(self, division => division.largest_free())
+    }
+
+    fn walk(&self, visit: &mut dyn FnMut(Region)) {
+        of_either!(self, division => division.walk(visit));
+    }
+
+    fn check(&self) -> Result<(), &'static str> {
+        of_either!(self, division => division.check())
+    }
+}

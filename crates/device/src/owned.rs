@@ -1,0 +1,104 @@
+//! Handles that free themselves.
+//!
+//! An owning handle keeps its allocator alive and gives its memory back when it is dropped: at
+//! once, or, when the user numbers frames ([`Allocator::begin_frame`]), after the device has
+//! completed the frame that was current then.
+
+use crate::allocation::Allocation;
+use crate::allocator::{Allocator, Waiting};
+use crate::device::Device;
+use crate::factory::{Buffer, Image};
+use core::fmt;
+use core::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+/// An allocation, buffer or image that frees itself.
+///
+/// ```
+/// use polder_device::sim::{BufferInfo, Preset, Sim};
+/// use polder_device::{Allocator, Factory, Options, Owned, Strategy, Wish};
+/// use std::sync::Arc;
+///
+/// let allocator = Arc::new(Allocator::new(Sim::preset(Preset::Lavapipe), Options::default()));
+/// allocator.begin_frame(7);
+/// let info = BufferInfo { size: 4096, ..BufferInfo::default() };
+/// let buffer = allocator.create_buffer(&info, &Wish::default())?;
+/// let buffer = Owned::new(&allocator, buffer);
+/// drop(buffer);
+/// assert_eq!(allocator.used(), 4096, "the device may still use it in frame 7");
+/// allocator.complete_frame(7);
+/// assert_eq!(allocator.used(), 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Owned<D: Device, T: Into<Waiting<D>>> {
+    allocator: Arc<Allocator<D>>,
+    /// There until the handle is dropped or taken apart.
+    inner: Option<T>,
+}
+
+/// An allocation that frees itself.
+pub type OwnedAllocation<D> = Owned<D, Allocation<D>>;
+/// A buffer that destroys itself.
+pub type OwnedBuffer<D> = Owned<D, Buffer<D>>;
+/// An image that destroys itself.
+pub type OwnedImage<D> = Owned<D, Image<D>>;
+
+impl<D: Device, T: Into<Waiting<D>>> Owned<D, T> {
+    /// Makes a handle that frees itself from one that does not.
+    pub fn new(allocator: &Arc<Allocator<D>>, inner: T) -> Self {
+        Self { allocator: allocator.clone(), inner: Some(inner) }
+    }
+
+    /// Returns the allocator.
+    pub const fn allocator(&self) -> &Arc<Allocator<D>> {
+        &self.allocator
+    }
+
+    /// Gives it up once the device has completed `frame`, whatever frame is current.
+    pub fn free_after(self, frame: u64) {
+        let (allocator, inner) = self.into_parts();
+        give_up(&allocator, frame, inner);
+    }
+
+    /// Returns the handle that does not free itself, and the allocator.
+    pub fn into_parts(mut self) -> (Arc<Allocator<D>>, T) {
+        (self.allocator.clone(), self.inner.take().expect(WHOLE))
+    }
+}
+
+/// Only `into_parts` and `drop` take the inner handle, and both end the owning one.
+const WHOLE: &str = "an owning handle holds its inner one while it lives";
+
+fn give_up<D: Device>(allocator: &Allocator<D>, frame: u64, inner: impl Into<Waiting<D>>) {
+    if let Err(error) = allocator.free_after(frame, inner) {
+        log::error!("{error}");
+    }
+}
+
+impl<D: Device, T: Into<Waiting<D>>> Drop for Owned<D, T> {
+    fn drop(&mut self) {
+        if let Some(inner) = self.inner.take() {
+            give_up(&self.allocator, self.allocator.current_frame(), inner);
+        }
+    }
+}
+
+impl<D: Device, T: Into<Waiting<D>>> Deref for Owned<D, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.inner.as_ref().expect(WHOLE)
+    }
+}
+
+impl<D: Device, T: Into<Waiting<D>>> DerefMut for Owned<D, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.inner.as_mut().expect(WHOLE)
+    }
+}
+
+impl<D: Device, T: Into<Waiting<D>> + fmt::Debug> fmt::Debug for Owned<D, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}

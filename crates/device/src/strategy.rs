@@ -1,0 +1,231 @@
+//! What every allocator of device memory can do, and the strategies to choose from.
+//!
+//! A [`Strategy`] allocates and frees, counts what is used and held, maps, and can be disposed of.
+//! They are exchangeable: whatever is written against the trait, the
+//! [factory](crate::Factory) above all, works over any of them, over a user's own too, and over
+//! the default [`Allocator`](crate::Allocator).
+//!
+//! | strategy | for | cost |
+//! |---|---|---|
+//! | [`Dedicated`] | few, large resources | a call of the driver each |
+//! | [`Tlsf`] | anything | constant time |
+//! | [`Buddy`] | sizes near powers of two | logarithmic time, up to half of a part unused |
+//! | [`Slab`] | very many of few sizes | constant time, some of a slab unused |
+//! | [`Linear`] | what is freed in the order of its making, or in the opposite one | constant time |
+//! | [`Combined`] | short-lived and other things, each by a strategy of its own | theirs |
+//!
+//! ```
+//! use polder_device::sim::{Preset, Sim};
+//! use polder_device::strategy::{Buddy, Setup, Strategy};
+//! use polder_device::{Request, Requirements, Wish};
+//! use std::sync::Arc;
+//!
+//! let buddy = Buddy::new(Arc::new(Sim::preset(Preset::Lavapipe)), Setup::default());
+//! let needs = Requirements { size: 1000, align: 256, ..Requirements::ANY };
+//! let allocation = buddy.allocate(&Request::new(needs, Wish::default()))?;
+//! assert_eq!((allocation.size(), buddy.used()), (1000, 1000));
+//! buddy.free(allocation)?;
+//! assert!(buddy.dispose().is_ok());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod combined;
+mod suballocator;
+
+pub use crate::arena::Coherence;
+pub use combined::Combined;
+pub use suballocator::{Buddy, Dedicated, Linear, Setup, Slab, Suballocator, Tlsf};
+
+use crate::allocation::{Allocation, AllocationId, HostPointer};
+use crate::device::Device;
+use crate::error::{AllocError, FreeError, MapError, Misuse};
+use crate::request::Request;
+use core::ops::Range;
+
+/// An allocator of device memory. See the [module](self).
+pub trait Strategy<D: Device>: Send + Sync {
+    /// Returns the device that the memory comes from.
+    fn device(&self) -> &D;
+
+    /// Allocates memory.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`AllocError`]; nothing has changed.
+    fn allocate(&self, request: &Request<'_, D>) -> Result<Allocation<D>, AllocError>;
+
+    /// Frees an allocation. Nothing may use its memory any more: no resource bound to it, no
+    /// command that the device has yet to execute.
+    ///
+    /// # Errors
+    ///
+    /// The handle was misused and comes back; nothing has changed.
+    fn free(&self, allocation: Allocation<D>) -> Result<(), FreeError<Allocation<D>>>;
+
+    /// Tells whether an allocation is this strategy's and lives.
+    ///
+    /// # Errors
+    ///
+    /// How the handle was misused.
+    fn expect_live(&self, allocation: &Allocation<D>) -> Result<(), Misuse>;
+
+    /// Returns the bytes in allocations.
+    fn used(&self) -> u64;
+
+    /// Returns the bytes in blocks.
+    fn held(&self) -> u64;
+
+    /// Returns the names of the live allocations.
+    fn live(&self) -> Vec<AllocationId>;
+
+    /// Tells whether anything is allocated.
+    fn in_use(&self) -> bool {
+        !self.live().is_empty()
+    }
+
+    /// Maps an allocation once more; the pointer is good until as many calls of
+    /// [`unmap`](Self::unmap).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`MapError`]; nothing has changed.
+    fn map(&self, allocation: &Allocation<D>) -> Result<HostPointer, MapError>;
+
+    /// Takes one mapping back.
+    ///
+    /// # Errors
+    ///
+    /// [`MapError::NotMapped`], or the handle was misused.
+    fn unmap(&self, allocation: &Allocation<D>) -> Result<(), MapError>;
+
+    /// Flushes or invalidates `range` (bytes from the allocation's begin) of a mapped allocation;
+    /// costs nothing where host and device are coherent.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`MapError`].
+    fn make_coherent(
+        &self,
+        allocation: &Allocation<D>,
+        range: Range<u64>,
+        which: Coherence,
+    ) -> Result<(), MapError>;
+
+    /// Ends the strategy.
+    ///
+    /// # Errors
+    ///
+    /// Something is still allocated: the strategy comes back, as it was.
+    fn dispose(self) -> Result<(), InUse<Self>>
+    where
+        Self: Sized,
+    {
+        let live = self.live();
+        if live.is_empty() { Ok(()) } else { Err(InUse { strategy: self, live }) }
+    }
+
+    /// Makes host writes to `range` of a mapped allocation visible to the device.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`MapError`].
+    fn flush(&self, allocation: &Allocation<D>, range: Range<u64>) -> Result<(), MapError> {
+        check_range(allocation.size(), range.start, range.end.saturating_sub(range.start))?;
+        self.make_coherent(allocation, range, Coherence::Flush)
+    }
+
+    /// Makes device writes to `range` of a mapped allocation visible to the host.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`MapError`].
+    fn invalidate(&self, allocation: &Allocation<D>, range: Range<u64>) -> Result<(), MapError> {
+        check_range(allocation.size(), range.start, range.end.saturating_sub(range.start))?;
+        self.make_coherent(allocation, range, Coherence::Invalidate)
+    }
+
+    /// Copies `bytes` to the allocation, `offset` bytes from its begin, and makes them visible to
+    /// the device: maps and flushes as needed. The device does not use that range meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`MapError`]; only [`MapError::Device`] may come after bytes were written.
+    fn write(
+        &self,
+        allocation: &mut Allocation<D>,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<(), MapError> {
+        let len = bytes.len() as u64;
+        check_range(allocation.size(), offset, len)?;
+        self.with_pointer(allocation, |pointer| {
+            let target = pointer.at(offset).get();
+            // SAFETY: `offset..offset + len` lies in the allocation (checked above), which is
+            // mapped while this runs, and `bytes` is host memory. `&mut` keeps other hosts out,
+            // and that the device keeps out is the caller's part.
+            unsafe { target.copy_from_nonoverlapping(bytes.into(), bytes.len()) };
+            self.make_coherent(allocation, offset..offset + len, Coherence::Flush)
+        })
+    }
+
+    /// Copies from the allocation, `offset` bytes from its begin, what the device wrote there:
+    /// maps and invalidates as needed. The device does not write that range meanwhile, and
+    /// somebody has written it before.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`MapError`].
+    fn read(
+        &self,
+        allocation: &Allocation<D>,
+        offset: u64,
+        bytes: &mut [u8],
+    ) -> Result<(), MapError> {
+        let len = bytes.len() as u64;
+        check_range(allocation.size(), offset, len)?;
+        self.with_pointer(allocation, |pointer| {
+            self.make_coherent(allocation, offset..offset + len, Coherence::Invalidate)?;
+            let source = pointer.at(offset).get();
+            // SAFETY: As in `write`. Memory of a device is bytes from the moment the driver maps
+            // it, also those that nobody wrote: it is not the compiler's uninitialised memory.
+            unsafe { source.copy_to_nonoverlapping(bytes.into(), bytes.len()) };
+            Ok(())
+        })
+    }
+
+    /// Calls `work` with a pointer to the allocation's first byte, mapped meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`MapError`], and those of `work`.
+    fn with_pointer(
+        &self,
+        allocation: &Allocation<D>,
+        work: impl FnOnce(HostPointer) -> Result<(), MapError>,
+    ) -> Result<(), MapError>
+    where
+        Self: Sized,
+    {
+        if let Some(pointer) = allocation.pointer() {
+            return work(pointer);
+        }
+        let pointer = self.map(allocation)?;
+        let result = work(pointer);
+        self.unmap(allocation)?;
+        result
+    }
+}
+
+/// Something is still allocated, so the strategy did not end.
+#[derive(Debug)]
+pub struct InUse<S> {
+    /// The strategy, as it was.
+    pub strategy: S,
+    /// The names of what is allocated.
+    pub live: Vec<AllocationId>,
+}
+
+fn check_range(size: u64, offset: u64, len: u64) -> Result<(), MapError> {
+    let fits = offset.checked_add(len).is_some_and(|end| end <= size);
+    if fits { Ok(()) } else { Err(MapError::PastEnd { offset, len, size }) }
+}

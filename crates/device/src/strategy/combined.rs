@@ -1,0 +1,108 @@
+//! Two strategies under one roof: one for what lives shortly, one for the rest.
+
+use super::{Coherence, Strategy};
+use crate::allocation::{Allocation, AllocationId, HostPointer};
+use crate::device::Device;
+use crate::error::{AllocError, FreeError, MapError, Misuse};
+use crate::request::{Lifetime, Request};
+use core::ops::Range;
+
+/// Sends each request to the strategy for its [`Lifetime`], and each allocation back to the one
+/// that it came from. A short-lived request that its strategy refuses goes to the other.
+#[derive(Debug)]
+pub struct Combined<S, G> {
+    short_lived: S,
+    general: G,
+}
+
+impl<S, G> Combined<S, G> {
+    /// Combines two strategies.
+    #[must_use]
+    pub const fn new(short_lived: S, general: G) -> Self {
+        Self { short_lived, general }
+    }
+
+    /// Returns the strategy for what lives shortly.
+    pub const fn short_lived(&self) -> &S {
+        &self.short_lived
+    }
+
+    /// Returns the strategy for the rest.
+    pub const fn general(&self) -> &G {
+        &self.general
+    }
+}
+
+impl<D: Device, S: Strategy<D>, G: Strategy<D>> Strategy<D> for Combined<S, G> {
+    fn device(&self) -> &D {
+        self.general.device()
+    }
+
+    fn allocate(&self, request: &Request<'_, D>) -> Result<Allocation<D>, AllocError> {
+        match request.wish.lifetime {
+            Lifetime::General => self.general.allocate(request),
+            Lifetime::ShortLived => {
+                self.short_lived.allocate(request).or_else(|_| self.general.allocate(request))
+            }
+        }
+    }
+
+    fn free(&self, allocation: Allocation<D>) -> Result<(), FreeError<Allocation<D>>> {
+        match self.short_lived.free(allocation) {
+            Err(FreeError { reason: Misuse::WrongAllocator { .. }, allocation }) => {
+                self.general.free(allocation)
+            }
+            result => result,
+        }
+    }
+
+    fn expect_live(&self, allocation: &Allocation<D>) -> Result<(), Misuse> {
+        match self.short_lived.expect_live(allocation) {
+            Err(Misuse::WrongAllocator { .. }) => self.general.expect_live(allocation),
+            answer => answer,
+        }
+    }
+
+    fn used(&self) -> u64 {
+        self.short_lived.used() + self.general.used()
+    }
+
+    fn held(&self) -> u64 {
+        self.short_lived.held() + self.general.held()
+    }
+
+    fn live(&self) -> Vec<AllocationId> {
+        let mut live = self.short_lived.live();
+        live.extend(self.general.live());
+        live
+    }
+
+    fn map(&self, allocation: &Allocation<D>) -> Result<HostPointer, MapError> {
+        either(self.short_lived.map(allocation), || self.general.map(allocation))
+    }
+
+    fn unmap(&self, allocation: &Allocation<D>) -> Result<(), MapError> {
+        either(self.short_lived.unmap(allocation), || self.general.unmap(allocation))
+    }
+
+    fn make_coherent(
+        &self,
+        allocation: &Allocation<D>,
+        range: Range<u64>,
+        which: Coherence,
+    ) -> Result<(), MapError> {
+        let first = self.short_lived.make_coherent(allocation, range.clone(), which);
+        either(first, || self.general.make_coherent(allocation, range, which))
+    }
+}
+
+/// The first answer, unless it says that the allocation is the other's.
+fn either<T>(
+    first: Result<T, MapError>,
+    second: impl FnOnce() -> Result<T, MapError>,
+) -> Result<T, MapError> {
+    match first {
+        Err(MapError::Misuse(Misuse::WrongAllocator { .. })) => second(),
+        answer => answer,
+    }
+}

@@ -1,0 +1,204 @@
+//! A division made into a strategy: one arena over one memory type.
+
+use super::{Coherence, Strategy};
+use crate::allocation::{Allocation, AllocationId, AllocatorId, HostPointer};
+use crate::arena::{Arena, Config};
+use crate::choice::{Ranking, validate};
+use crate::device::{DedicatedWish, Device};
+use crate::division::{Division, buddy, linear, slab, tlsf, whole};
+use crate::error::{AllocError, FreeError, MapError, Misuse};
+use crate::growth::Growth;
+use crate::request::{Placement, Request};
+use crate::snapshot::{BlockSnapshot, LeakReport};
+use crate::supply::{HeapAccount, Refusal, Supply, shortage};
+use core::ops::Range;
+use std::sync::Arc;
+
+/// A block for each allocation.
+pub type Dedicated<D> = Suballocator<D, whole::Whole>;
+/// Two-level segregated fit.
+pub type Tlsf<D> = Suballocator<D, tlsf::Tlsf>;
+/// Stack, double stack or ring.
+pub type Linear<D> = Suballocator<D, linear::Linear>;
+/// Size classes of equal slots.
+pub type Slab<D> = Suballocator<D, slab::Slab>;
+/// Halves of halves.
+pub type Buddy<D> = Suballocator<D, buddy::Buddy>;
+
+/// What a [`Suballocator`] is made with.
+#[derive(Clone, Debug)]
+pub struct Setup<C> {
+    /// Number of the memory type of its blocks.
+    pub memory_type: u32,
+    /// Bytes of the first block and of the largest; nothing for what suits the heap. Powers of
+    /// two.
+    pub growth: Option<Growth>,
+    /// Most bytes that it may hold.
+    pub limit: Option<u64>,
+    /// How its blocks are parted.
+    pub division: C,
+}
+
+impl<C: Default> Default for Setup<C> {
+    fn default() -> Self {
+        Self { memory_type: 0, growth: None, limit: None, division: C::default() }
+    }
+}
+
+/// A strategy of one memory type whose blocks are parted by `V`. Threads take turns; a free does
+/// not wait.
+#[derive(Debug)]
+pub struct Suballocator<D: Device, V: Division> {
+    arena: Arena<D, V>,
+}
+
+impl<D: Device, V: Division> Suballocator<D, V> {
+    /// Makes a strategy that holds nothing yet.
+    ///
+    /// # Panics
+    ///
+    /// When the device has no such memory type.
+    #[must_use]
+    pub fn new(device: Arc<D>, setup: Setup<V::Config>) -> Self {
+        let Setup { memory_type, growth, limit, division } = setup;
+        let types = &device.properties().memory_types;
+        let heap = types.get(memory_type as usize).expect("the device has the memory type").heap;
+        let heap_size = device.properties().heaps[heap as usize].size;
+        let mut limits = vec![None; heap as usize + 1];
+        limits[heap as usize] = limit;
+        let config = Config {
+            allocator: AllocatorId::fresh(),
+            index: 0,
+            memory_type,
+            division,
+            growth: growth.unwrap_or(Growth::of_heap(heap_size)),
+            backtraces: false,
+        };
+        Self { arena: Arena::new(config, Arc::new(Supply::new(device, &limits))) }
+    }
+
+    /// Shows every block.
+    pub fn snapshot(&self) -> Vec<BlockSnapshot> {
+        self.arena.snapshot()
+    }
+
+    /// Gives empty blocks back to the device.
+    pub fn trim(&self) {
+        self.arena.trim();
+    }
+
+    /// Turns the name of a live allocation into its handle again.
+    ///
+    /// # Errors
+    ///
+    /// The allocation is another's, or was freed.
+    pub fn handle(&self, id: AllocationId) -> Result<Allocation<D>, Misuse> {
+        self.expect_mine(id)?;
+        self.arena.handle(id)
+    }
+
+    /// Verifies every invariant; for tests.
+    ///
+    /// # Panics
+    ///
+    /// When one does not hold.
+    pub fn check(&self) {
+        self.arena.check();
+    }
+
+    fn expect_mine(&self, id: AllocationId) -> Result<(), Misuse> {
+        let expected = self.arena.config().allocator;
+        if id.allocator == expected {
+            return Ok(());
+        }
+        Err(Misuse::WrongAllocator { expected, found: id.allocator })
+    }
+
+    fn refuse(&self, refusal: Refusal, request: &Request<'_, D>) -> AllocError {
+        let session = self.arena.lock();
+        let (used, largest_free) = (session.used(), session.largest_free());
+        self.arena.end(session);
+        let memory_type = self.arena.config().memory_type;
+        let account = HeapAccount { memory_type, used, largest_free };
+        shortage(self.arena.supply(), refusal, request.requirements.size, account)
+    }
+}
+
+impl<D: Device, V: Division> Strategy<D> for Suballocator<D, V> {
+    fn device(&self) -> &D {
+        self.arena.supply().device()
+    }
+
+    fn allocate(&self, request: &Request<'_, D>) -> Result<Allocation<D>, AllocError> {
+        let ranking = Ranking::new(self.arena.supply().properties(), &request.wish);
+        let memory_type = self.arena.config().memory_type;
+        validate(request, self.arena.supply().properties(), &ranking, 1 << memory_type)?;
+        let alone = request.wish.placement == Placement::Dedicated
+            || request.requirements.dedicated == DedicatedWish::Required;
+        let mut session = self.arena.lock();
+        let rule = request.wish.budget;
+        let result = if alone {
+            self.arena.dedicate(&mut session, request, rule)
+        } else {
+            self.arena.place(&mut session, request).and_then(|placed| match placed {
+                Some(allocation) => Ok(allocation),
+                None => self.arena.grow(&mut session, request, rule),
+            })
+        };
+        self.arena.end(session);
+        result.map_err(|refusal| self.refuse(refusal, request))
+    }
+
+    fn free(&self, allocation: Allocation<D>) -> Result<(), FreeError<Allocation<D>>> {
+        let id = allocation.id();
+        self.expect_mine(id)
+            .and_then(|()| self.arena.free(id))
+            .map_err(|reason| FreeError { reason, allocation })
+    }
+
+    fn expect_live(&self, allocation: &Allocation<D>) -> Result<(), Misuse> {
+        self.expect_mine(allocation.id())?;
+        self.arena.expect_live(allocation.id())
+    }
+
+    fn used(&self) -> u64 {
+        self.arena.lock().used()
+    }
+
+    fn held(&self) -> u64 {
+        self.arena.lock().held()
+    }
+
+    fn live(&self) -> Vec<AllocationId> {
+        self.arena.live(&self.arena.lock())
+    }
+
+    fn map(&self, allocation: &Allocation<D>) -> Result<HostPointer, MapError> {
+        self.expect_mine(allocation.id())?;
+        self.arena.map(allocation)
+    }
+
+    fn unmap(&self, allocation: &Allocation<D>) -> Result<(), MapError> {
+        self.expect_mine(allocation.id())?;
+        self.arena.unmap(allocation)
+    }
+
+    fn make_coherent(
+        &self,
+        allocation: &Allocation<D>,
+        range: Range<u64>,
+        which: Coherence,
+    ) -> Result<(), MapError> {
+        self.expect_mine(allocation.id())?;
+        self.arena.make_coherent(allocation, range, which)
+    }
+}
+
+impl<D: Device, V: Division> Drop for Suballocator<D, V> {
+    fn drop(&mut self) {
+        let leaks = self.arena.leaks();
+        if !leaks.is_empty() {
+            log::error!("{}", LeakReport { leaks });
+        }
+    }
+}
