@@ -5,11 +5,19 @@
 //! names and generations, mapping, threads) is the [arena's](crate::arena), written once. Write
 //! your own division and [`Suballocator`](crate::strategy::Suballocator) makes a strategy of it.
 
+pub mod buddy;
 mod ensure;
 pub mod granularity;
+pub mod linear;
+pub mod slab;
 pub mod tlsf;
+pub mod whole;
 
+pub use buddy::Buddy;
+pub use linear::Linear;
+pub use slab::Slab;
 pub use tlsf::Tlsf;
+pub use whole::Whole;
 
 use crate::device::Tiling;
 use crate::request::Search;
