@@ -4,9 +4,7 @@
 //! may use, is out. The others cost something for every preference that they miss; the cheapest
 //! comes first, and among equals the driver's order counts, for it puts the better first.
 
-use crate::device::{
-    Device, DeviceProperties, MEMORY_TYPES_MAX, MemoryProperties, Requirements,
-};
+use crate::device::{Device, DeviceProperties, MEMORY_TYPES_MAX, MemoryProperties, Requirements};
 use crate::error::AllocError;
 use crate::request::{Access, Mapping, Request, Wish};
 use core::fmt;
@@ -44,25 +42,29 @@ const fn avoid(property: MemoryProperties, weight: u32) -> Preference {
     Preference { property, wanted: false, weight }
 }
 
+/// Host-visible device memory may be a small window: it is left to those who need it.
+const DEVICE_ONLY: &[Preference] =
+    &[prefer(MemoryProperties::DEVICE_LOCAL, 8), avoid(MemoryProperties::HOST_VISIBLE, 1)];
+/// Uncached memory takes writes in order at full speed; device memory behind a bus is for those
+/// who ask for it.
+const HOST_WRITES: &[Preference] = &[
+    avoid(MemoryProperties::DEVICE_LOCAL, 8),
+    prefer(MemoryProperties::HOST_COHERENT, 4),
+    avoid(MemoryProperties::HOST_CACHED, 2),
+];
+/// Cached memory decides: without it a read is some 90 times slower.
+const HOST_READS: &[Preference] = &[
+    prefer(MemoryProperties::HOST_CACHED, 16),
+    avoid(MemoryProperties::DEVICE_LOCAL, 8),
+    prefer(MemoryProperties::HOST_COHERENT, 4),
+];
+
 /// What an access prefers, the heaviest first.
 const fn preferences(access: Access) -> &'static [Preference] {
-    use MemoryProperties as P;
     match access {
-        // Host-visible device memory may be a small window: it is left to those who need it.
-        Access::DeviceOnly => &[prefer(P::DEVICE_LOCAL, 8), avoid(P::HOST_VISIBLE, 1)],
-        // Uncached memory takes writes in order at full speed; device memory behind a bus is for
-        // those who ask for it.
-        Access::HostWrites => &[
-            avoid(P::HOST_CACHED, 2),
-            prefer(P::HOST_COHERENT, 4),
-            avoid(P::DEVICE_LOCAL, 8),
-        ],
-        // Cached memory decides: without it a read is some 90 times slower.
-        Access::HostReads | Access::HostRandom => &[
-            prefer(P::HOST_CACHED, 16),
-            avoid(P::DEVICE_LOCAL, 8),
-            prefer(P::HOST_COHERENT, 4),
-        ],
+        Access::DeviceOnly => DEVICE_ONLY,
+        Access::HostWrites => HOST_WRITES,
+        Access::HostReads | Access::HostRandom => HOST_READS,
     }
 }
 
@@ -156,9 +158,8 @@ pub fn validate<D: Device>(
         return Err(AllocError::BadAlign { align });
     }
     let heap_of = |(index, _): (u32, u32)| properties.memory_types[index as usize].heap;
-    let room = |heap: u32| {
-        properties.heaps[heap as usize].size.min(properties.limits.block_size_max)
-    };
+    let room =
+        |heap: u32| properties.heaps[heap as usize].size.min(properties.limits.block_size_max);
     let mut heaps = ranking.among(memory_types & served).map(heap_of).peekable();
     if heaps.peek().is_none() {
         let required = required(&request.wish);

@@ -9,6 +9,7 @@ pub mod buddy;
 mod ensure;
 pub mod granularity;
 pub mod linear;
+pub mod mixed;
 pub mod slab;
 pub mod tlsf;
 pub mod whole;

@@ -155,11 +155,6 @@ impl<T: TakeBack> Held<'_, T> {
         self.shared.table.live_keys()
     }
 
-    /// Tells whether a key is live; while the lock is held, a live one's state stays.
-    pub fn is_live(&self, key: Key) -> bool {
-        self.shared.table.is_live(key)
-    }
-
     fn take_back(&mut self, retired: Retired) {
         self.locked.state.take_back(retired.key().slot);
         self.shared.table.vacate(&mut self.locked.vacant, retired);

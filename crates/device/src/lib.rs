@@ -18,8 +18,8 @@ pub mod strategy;
 mod supply;
 mod sync;
 
-pub use allocator::{Allocator, Options};
 pub use allocation::{Allocation, AllocationId, AllocatorId, HostPointer};
+pub use allocator::{Allocator, Options};
 pub use device::{
     DedicatedWish, Device, DeviceError, DeviceProperties, MemoryProperties, Requirements, Resource,
     Resources, Tiling,

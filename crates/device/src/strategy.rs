@@ -158,12 +158,12 @@ pub trait Strategy<D: Device>: Send + Sync {
     ) -> Result<(), MapError> {
         let len = bytes.len() as u64;
         check_range(allocation.size(), offset, len)?;
-        self.with_pointer(allocation, |pointer| {
+        with_pointer(self, allocation, |pointer| {
             let target = pointer.at(offset).get();
             // SAFETY: `offset..offset + len` lies in the allocation (checked above), which is
             // mapped while this runs, and `bytes` is host memory. `&mut` keeps other hosts out,
             // and that the device keeps out is the caller's part.
-            unsafe { target.copy_from_nonoverlapping(bytes.into(), bytes.len()) };
+            unsafe { target.as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
             self.make_coherent(allocation, offset..offset + len, Coherence::Flush)
         })
     }
@@ -183,37 +183,31 @@ pub trait Strategy<D: Device>: Send + Sync {
     ) -> Result<(), MapError> {
         let len = bytes.len() as u64;
         check_range(allocation.size(), offset, len)?;
-        self.with_pointer(allocation, |pointer| {
+        with_pointer(self, allocation, |pointer| {
             self.make_coherent(allocation, offset..offset + len, Coherence::Invalidate)?;
             let source = pointer.at(offset).get();
             // SAFETY: As in `write`. Memory of a device is bytes from the moment the driver maps
             // it, also those that nobody wrote: it is not the compiler's uninitialised memory.
-            unsafe { source.copy_to_nonoverlapping(bytes.into(), bytes.len()) };
+            unsafe { source.as_ptr().copy_to_nonoverlapping(bytes.as_mut_ptr(), bytes.len()) };
             Ok(())
         })
     }
+}
 
-    /// Calls `work` with a pointer to the allocation's first byte, mapped meanwhile.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`MapError`], and those of `work`.
-    fn with_pointer(
-        &self,
-        allocation: &Allocation<D>,
-        work: impl FnOnce(HostPointer) -> Result<(), MapError>,
-    ) -> Result<(), MapError>
-    where
-        Self: Sized,
-    {
-        if let Some(pointer) = allocation.pointer() {
-            return work(pointer);
-        }
-        let pointer = self.map(allocation)?;
-        let result = work(pointer);
-        self.unmap(allocation)?;
-        result
+/// Calls `work` with a pointer to the allocation's first byte, mapped meanwhile.
+fn with_pointer<D: Device>(
+    strategy: &(impl Strategy<D> + ?Sized),
+    allocation: &Allocation<D>,
+    work: impl FnOnce(HostPointer) -> Result<(), MapError>,
+) -> Result<(), MapError> {
+    if let Some(pointer) = allocation.pointer() {
+        strategy.expect_live(allocation)?;
+        return work(pointer);
     }
+    let pointer = strategy.map(allocation)?;
+    let result = work(pointer);
+    strategy.unmap(allocation)?;
+    result
 }
 
 /// Something is still allocated, so the strategy did not end.

@@ -12,9 +12,8 @@ impl<D: Device> Allocator<D> {
     /// each arena's lock in turn, so it is one moment only if no other thread works.
     pub fn snapshot(&self) -> Snapshot {
         let properties = self.properties();
-        let memory_types: Vec<_> = (0..).zip(&properties.memory_types);
-        let memory_types: Vec<_> = memory_types
-            .into_iter()
+        let memory_types: Vec<_> = (0..)
+            .zip(&properties.memory_types)
             .map(|(index, kind)| TypeSnapshot {
                 heap: kind.heap,
                 properties: names(kind.properties),
@@ -24,9 +23,8 @@ impl<D: Device> Allocator<D> {
         let budgets = self.supply.budgets();
         let heap = |(index, budget): (u32, &HeapBudget)| {
             let types = memory_types.iter().filter(|kind| kind.heap == index);
-            let (held, used) = types.fold((0, 0), |(held, used), kind| {
-                (held + kind.held(), used + kind.used())
-            });
+            let (held, used) =
+                types.fold((0, 0), |(held, used), kind| (held + kind.held(), used + kind.used()));
             let limit = Some(self.supply.limit(index)).filter(|&limit| limit != u64::MAX);
             let crate::device::Heap { size, device_local } = properties.heaps[index as usize];
             let HeapBudget { budget, usage } = *budget;
