@@ -68,8 +68,7 @@ impl HostPointer {
     }
 
     /// Returns the pointer `offset` bytes further on, in the same mapped block.
-    #[must_use]
-    pub fn at(self, offset: u64) -> Self {
+    pub(crate) fn at(self, offset: u64) -> Self {
         let address = self.0.as_ptr().wrapping_add(offset as usize);
         Self(NonNull::new(address).expect("a block does not wrap around the address space"))
     }

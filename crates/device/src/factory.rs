@@ -126,8 +126,9 @@ pub trait Factory<D: Resources>: Strategy<D> + Sized {
         // SAFETY: The device just made it.
         let requirements = unsafe { device.requirements(resource) };
         let mut request = Request::new(requirements, *wish);
+        request.resource = Some(resource);
         request.device_address = device.needs_device_address(info);
-        let allocation = bind(self, resource, request)?;
+        let allocation = bind(self, resource, &request)?;
         Ok(Bound { handle, allocation })
     }
 
@@ -147,8 +148,9 @@ pub trait Factory<D: Resources>: Strategy<D> + Sized {
         // SAFETY: The device just made it.
         let requirements = unsafe { device.requirements(resource) };
         let mut request = Request::new(requirements, *wish);
+        request.resource = Some(resource);
         request.tiling = device.tiling(info);
-        let allocation = bind(self, resource, request)?;
+        let allocation = bind(self, resource, &request)?;
         Ok(Bound { handle, allocation })
     }
 
@@ -177,16 +179,15 @@ impl<D: Resources, S: Strategy<D>> Factory<D> for S {}
 fn bind<D: Resources, S: Strategy<D>>(
     strategy: &S,
     resource: Resource<D::Buffer, D::Image>,
-    request: Request<'_, D>,
+    request: &Request<'_, D>,
 ) -> Result<Allocation<D>, CreateError> {
     let device = strategy.device();
-    let request = Request { resource: Some(resource), ..request };
     let undo = |error| {
         destroy(device, resource);
         error
     };
     let allocation =
-        strategy.allocate(&request).map_err(|error| undo(CreateError::Allocate(error)))?;
+        strategy.allocate(request).map_err(|error| undo(CreateError::Allocate(error)))?;
     // SAFETY: The resource is new, so it has no memory; the allocation is of this device and live,
     // meets the requirements, and is nobody else's.
     let bound = unsafe { device.bind(resource, allocation.memory(), allocation.offset()) };

@@ -4,13 +4,17 @@
 pub mod allocation;
 pub mod allocator;
 mod arena;
-pub mod choice;
+mod choice;
 pub mod device;
 pub mod division;
 pub mod error;
 pub mod factory;
 pub mod growth;
+#[cfg(not(loom))]
 mod handover;
+#[cfg(loom)]
+#[doc(hidden)]
+pub mod handover;
 pub mod owned;
 pub mod request;
 pub mod snapshot;
@@ -20,6 +24,7 @@ mod sync;
 
 pub use allocation::{Allocation, AllocationId, AllocatorId, HostPointer};
 pub use allocator::{Allocator, Options};
+pub use choice::{Explanation, Verdict};
 pub use device::{
     DedicatedWish, Device, DeviceError, DeviceProperties, MemoryProperties, Requirements, Resource,
     Resources, Tiling,

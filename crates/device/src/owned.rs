@@ -62,12 +62,15 @@ impl<D: Device, T: Into<Waiting<D>>> Owned<D, T> {
 
     /// Returns the handle that does not free itself, and the allocator.
     pub fn into_parts(mut self) -> (Arc<Allocator<D>>, T) {
-        (self.allocator.clone(), self.inner.take().expect(WHOLE))
+        let inner = self.inner.take();
+        (self.allocator.clone(), whole(inner))
     }
 }
 
 /// Only `into_parts` and `drop` take the inner handle, and both end the owning one.
-const WHOLE: &str = "an owning handle holds its inner one while it lives";
+fn whole<T>(inner: Option<T>) -> T {
+    inner.expect("an owning handle holds its inner one while it lives")
+}
 
 fn give_up<D: Device>(allocator: &Allocator<D>, frame: u64, inner: impl Into<Waiting<D>>) {
     if let Err(error) = allocator.free_after(frame, inner) {
@@ -87,13 +90,13 @@ impl<D: Device, T: Into<Waiting<D>>> Deref for Owned<D, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.inner.as_ref().expect(WHOLE)
+        whole(self.inner.as_ref())
     }
 }
 
 impl<D: Device, T: Into<Waiting<D>>> DerefMut for Owned<D, T> {
     fn deref_mut(&mut self) -> &mut T {
-        self.inner.as_mut().expect(WHOLE)
+        whole(self.inner.as_mut())
     }
 }
 
