@@ -1,0 +1,76 @@
+//! The checks that run on any machine: lints, tests, Miri and loom.
+
+use std::path::Path;
+
+use crate::command::{Outcome, cargo, cargo_nightly, left_out, run};
+use crate::report::Report;
+use crate::tidy;
+use crate::toolchain;
+use crate::workspace::Workspace;
+
+/// The packages that Miri and loom check: all that is neither a driver nor a program.
+const PURE: [&str; 2] = ["polder-core", "polder-device"];
+
+/// Workspaces of their own, whose format is checked with ours.
+const OUTSIDE: [&str; 2] = ["bench", "fuzz"];
+
+/// Format, lints, documentation and `tidy`.
+pub fn lint(report: &mut Report, workspace: &Workspace) {
+    report.step("rustfmt", || {
+        toolchain::components(&["rustfmt"])?;
+        run(cargo().args(["fmt", "--all", "--check"]))?;
+        let manifests = OUTSIDE.map(|folder| workspace.root.join(folder).join("Cargo.toml"));
+        manifests.iter().filter(|manifest| manifest.is_file()).try_for_each(|manifest| {
+            run(cargo().args(["fmt", "--check", "--manifest-path"]).arg(manifest))
+        })
+    });
+    report.step("clippy", || {
+        toolchain::components(&["clippy"])?;
+        run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+    });
+    report.step("doc", || {
+        let mut doc = cargo();
+        run(doc.env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--no-deps", "--workspace"]))
+    });
+    report.step("tidy", || tidy::run(workspace));
+}
+
+/// The tests of every package, documentation's examples among them.
+pub fn test() -> Outcome {
+    run(cargo().args(["test", "--workspace"]))
+}
+
+/// The tests that Miri interprets: it sees each undefined behaviour and each race that happens.
+pub fn miri(workspace: &Workspace) -> Outcome {
+    let packages = pure(workspace, |_| true);
+    if packages.is_empty() {
+        return left_out("the workspace has no package for it");
+    }
+    toolchain::nightly(&["miri", "rust-src"])?;
+    let mut command = cargo_nightly();
+    if std::env::var_os("MIRIFLAGS").is_none() {
+        // Tests read the clock and files of regressions, which isolation forbids.
+        command.env("MIRIFLAGS", "-Zmiri-disable-isolation -Zmiri-strict-provenance");
+    }
+    run(command.args(["miri", "test"]).args(packages))
+}
+
+/// The tests that loom runs in every order of their threads' steps.
+pub fn loom(workspace: &Workspace) -> Outcome {
+    let packages = pure(workspace, |folder| folder.join("tests/loom.rs").is_file());
+    if packages.is_empty() {
+        return left_out("no package has a `tests/loom.rs`");
+    }
+    let mut command = cargo();
+    command.env("RUSTFLAGS", "--cfg loom");
+    // Other flags would rebuild everything each time they change.
+    command.env("CARGO_TARGET_DIR", workspace.target.join("loom"));
+    run(command.args(["test", "--release", "--test", "loom"]).args(packages))
+}
+
+/// `--package` for each pure package that is there and of whose folder `fits` holds.
+fn pure(workspace: &Workspace, fits: impl Fn(&Path) -> bool) -> Vec<String> {
+    let packages = PURE.iter().filter_map(|name| workspace.package(name));
+    let fitting = packages.filter(|package| fits(&package.folder));
+    fitting.map(|package| format!("--package={}", package.name)).collect()
+}
