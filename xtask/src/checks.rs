@@ -14,6 +14,14 @@ const PURE: [&str; 2] = ["polder-core", "polder-device"];
 /// Workspaces of their own, whose format is checked with ours.
 const OUTSIDE: [&str; 2] = ["bench", "fuzz"];
 
+/// How Miri runs unless the user says otherwise. Tests read the clock and files, which isolation
+/// forbids; and an interpreter is some hundred times slower, so that each property is tried on
+/// few cases.
+const MIRI_ENVIRONMENT: [(&str, &str); 2] = [
+    ("MIRIFLAGS", "-Zmiri-disable-isolation -Zmiri-strict-provenance"),
+    ("PROPTEST_CASES", "4"),
+];
+
 /// Format, lints, documentation and `tidy`.
 pub fn lint(report: &mut Report, workspace: &Workspace) {
     report.step("rustfmt", || {
@@ -48,9 +56,10 @@ pub fn miri(workspace: &Workspace) -> Outcome {
     }
     toolchain::nightly(&["miri", "rust-src"])?;
     let mut command = cargo_nightly();
-    if std::env::var_os("MIRIFLAGS").is_none() {
-        // Tests read the clock and files of regressions, which isolation forbids.
-        command.env("MIRIFLAGS", "-Zmiri-disable-isolation -Zmiri-strict-provenance");
+    for (name, value) in MIRI_ENVIRONMENT {
+        if std::env::var_os(name).is_none() {
+            command.env(name, value);
+        }
     }
     run(command.args(["miri", "test"]).args(packages))
 }

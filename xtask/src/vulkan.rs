@@ -55,7 +55,7 @@ impl<'a> Tests<'a> {
         if passed == 0 {
             return failed(format!("no test ran on {}", driver.name));
         }
-        println!("{}: {passed} tests passed", driver.name);
+        println!("{}: tests passed: {passed}", driver.name);
         match &self.demo {
             Some(demo) if driver.work == Work::Executed => run_demo(demo, environment),
             _ => Ok(()),
