@@ -17,10 +17,8 @@ const OUTSIDE: [&str; 2] = ["bench", "fuzz"];
 /// How Miri runs unless the user says otherwise. Tests read the clock and files, which isolation
 /// forbids; and an interpreter is some hundred times slower, so that each property is tried on
 /// few cases.
-const MIRI_ENVIRONMENT: [(&str, &str); 2] = [
-    ("MIRIFLAGS", "-Zmiri-disable-isolation -Zmiri-strict-provenance"),
-    ("PROPTEST_CASES", "4"),
-];
+const MIRI_ENVIRONMENT: [(&str, &str); 2] =
+    [("MIRIFLAGS", "-Zmiri-disable-isolation -Zmiri-strict-provenance"), ("PROPTEST_CASES", "4")];
 
 /// Format, lints, documentation and `tidy`.
 pub fn lint(report: &mut Report, workspace: &Workspace) {
