@@ -234,6 +234,12 @@ impl<D: Device> Strategy<D> for Allocator<D> {
         freed.map_err(|reason| FreeError { reason, allocation })
     }
 
+    fn undo(&self, allocation: Allocation<D>) -> Result<(), FreeError<Allocation<D>>> {
+        let id = allocation.id();
+        let undone = self.arena_of(id).and_then(|arena| arena.undo(id));
+        undone.map_err(|reason| FreeError { reason, allocation })
+    }
+
     fn expect_live(&self, allocation: &Allocation<D>) -> Result<(), Misuse> {
         self.arena_of(allocation.id())?.expect_live(allocation.id())
     }

@@ -149,8 +149,9 @@ impl<D: Device, V: Division> Arena<D, V> {
         for size in Growth::sizes(first, least) {
             match self.take_block(session, request, size, rule) {
                 Ok(()) => {
-                    let placed = self.place(session, request)?;
-                    return placed.ok_or_else(too_large);
+                    let placed = self.place(session, request)?.ok_or_else(too_large)?;
+                    session.entry_mut(placed.id.slot).fresh = true;
+                    return Ok(placed);
                 }
                 Err(error @ Refusal::Device(_)) => return Err(error),
                 Err(error) => refusal = error,
@@ -226,6 +227,16 @@ impl<D: Device, V: Division> Arena<D, V> {
         if let Some(session) = session {
             self.end(session);
         }
+        Ok(())
+    }
+
+    /// Frees an allocation that the user was never told of, as if it had not been.
+    pub fn undo(&self, id: AllocationId) -> Result<(), Misuse> {
+        let mut session = self.lock();
+        self.expect_live(id)?;
+        session.undo(id.slot);
+        session.give_up(key(id));
+        self.end(session);
         Ok(())
     }
 

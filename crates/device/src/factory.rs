@@ -193,7 +193,7 @@ fn bind<D: Resources, S: Strategy<D>>(
     let bound = unsafe { device.bind(resource, allocation.memory(), allocation.offset()) };
     if let Err(error) = bound {
         destroy(device, resource);
-        strategy.free(allocation).expect("the allocation was just made here");
+        strategy.undo(allocation).expect("the allocation was just made here");
         return Err(CreateError::Bind(error));
     }
     Ok(allocation)

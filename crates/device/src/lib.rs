@@ -17,6 +17,7 @@ mod handover;
 pub mod handover;
 pub mod owned;
 pub mod request;
+pub mod sim;
 pub mod snapshot;
 pub mod strategy;
 mod supply;

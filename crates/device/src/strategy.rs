@@ -62,6 +62,16 @@ pub trait Strategy<D: Device>: Send + Sync {
     /// The handle was misused and comes back; nothing has changed.
     fn free(&self, allocation: Allocation<D>) -> Result<(), FreeError<Allocation<D>>>;
 
+    /// Frees an allocation that the caller had and gives up at once, because something else failed:
+    /// no block stays that was taken for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`free`](Self::free).
+    fn undo(&self, allocation: Allocation<D>) -> Result<(), FreeError<Allocation<D>>> {
+        self.free(allocation)
+    }
+
     /// Tells whether an allocation is this strategy's and lives.
     ///
     /// # Errors

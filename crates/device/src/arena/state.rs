@@ -66,6 +66,8 @@ pub(super) struct Entry {
     pub tiling: Tiling,
     /// Whether one of the maps is the handle's own, for all its life.
     pub persistent: bool,
+    /// Whether its block was taken for it.
+    pub fresh: bool,
     pub noted: bool,
 }
 
@@ -73,8 +75,8 @@ impl Entry {
     pub const fn new(block: u32, part: Part, size: u64) -> Self {
         let Part { key, offset } = part;
         let tiling = Tiling::Linear;
-        let (persistent, noted) = (false, false);
-        Self { offset, size, block, part: key, maps: 0, tiling, persistent, noted }
+        let (persistent, fresh, noted) = (false, false, false);
+        Self { offset, size, block, part: key, maps: 0, tiling, persistent, fresh, noted }
     }
 
     pub const fn dedicated<D: Device>(block: u32, request: &Request<'_, D>) -> Self {
@@ -244,6 +246,18 @@ impl<D: Device, V: Division> State<D, V> {
         if let Some(block) = self.empty {
             self.discard(block);
         }
+    }
+
+    /// Takes back a slot that the user was never told of: a block that was taken for it goes too,
+    /// and an empty one that was kept before stays.
+    pub(super) fn undo(&mut self, slot: u32) {
+        let fresh = self.entries[slot as usize].fresh;
+        let kept = self.empty.take();
+        self.take_back(slot);
+        if fresh {
+            self.discard_empty();
+        }
+        self.empty = kept.or(self.empty);
     }
 
     /// Brings a shared block's shelf up to date, and one step nearer to its place in the order.

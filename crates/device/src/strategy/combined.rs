@@ -56,6 +56,15 @@ impl<D: Device, S: Strategy<D>, G: Strategy<D>> Strategy<D> for Combined<S, G> {
         }
     }
 
+    fn undo(&self, allocation: Allocation<D>) -> Result<(), FreeError<Allocation<D>>> {
+        match self.short_lived.undo(allocation) {
+            Err(FreeError { reason: Misuse::WrongAllocator { .. }, allocation }) => {
+                self.general.undo(allocation)
+            }
+            result => result,
+        }
+    }
+
     fn expect_live(&self, allocation: &Allocation<D>) -> Result<(), Misuse> {
         match self.short_lived.expect_live(allocation) {
             Err(Misuse::WrongAllocator { .. }) => self.general.expect_live(allocation),

@@ -156,6 +156,13 @@ impl<D: Device, V: Division> Strategy<D> for Suballocator<D, V> {
             .map_err(|reason| FreeError { reason, allocation })
     }
 
+    fn undo(&self, allocation: Allocation<D>) -> Result<(), FreeError<Allocation<D>>> {
+        let id = allocation.id();
+        self.expect_mine(id)
+            .and_then(|()| self.arena.undo(id))
+            .map_err(|reason| FreeError { reason, allocation })
+    }
+
     fn expect_live(&self, allocation: &Allocation<D>) -> Result<(), Misuse> {
         self.expect_mine(allocation.id())?;
         self.arena.expect_live(allocation.id())

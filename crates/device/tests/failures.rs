@@ -1,0 +1,166 @@
+//! Every device call of every public operation fails once: the operation says so or finds another
+//! way, the snapshot is the one from before, and nothing leaks.
+
+use polder_device::sim::{BufferInfo, Call, ImageInfo, Preset, Sim};
+use polder_device::{
+    Access, Allocation, Allocator, CreateError, DeviceError, Factory, Lifetime, Mapping, Options,
+    Placement, Request, Requirements, Strategy, Wish,
+};
+
+/// Enough for the longest operation; an operation that made fewer calls ends the search.
+const CALLS_MAX: u64 = 64;
+
+fn request(size: u64, wish: Wish<'_>) -> Request<'_, Sim> {
+    Request::new(Requirements { size, align: 64, ..Requirements::ANY }, wish)
+}
+
+/// Every mixture of wishes that takes another way through the allocator.
+fn wishes() -> Vec<Wish<'static>> {
+    let mut wishes = Vec::new();
+    for access in Access::ALL {
+        for placement in [Placement::Auto, Placement::Dedicated] {
+            for lifetime in [Lifetime::General, Lifetime::ShortLived] {
+                for mapping in [Mapping::Counted, Mapping::Persistent] {
+                    if access.is_host() || mapping == Mapping::Counted {
+                        let name = Some("under test");
+                        wishes.push(Wish {
+                            access,
+                            placement,
+                            lifetime,
+                            mapping,
+                            name,
+                            ..Wish::default()
+                        });
+                    }
+                }
+            }
+        }
+    }
+    wishes
+}
+
+/// Runs `operation` with its n-th fallible call failing, for every n. It gives back what it made
+/// and says whether it succeeded.
+fn fail_every_call(
+    preset: Preset,
+    prepare: impl Fn(&Allocator<Sim>) -> Vec<Allocation<Sim>>,
+    operation: impl Fn(&Allocator<Sim>, &mut [Allocation<Sim>]) -> bool,
+) {
+    for n in 1..=CALLS_MAX {
+        let sim = Sim::preset(preset);
+        let allocator = Allocator::new(sim.clone(), Options::default());
+        let mut live = prepare(&allocator);
+        let (before, alive) = (allocator.snapshot(), sim.live());
+        sim.fail_any(n);
+        let succeeded = operation(&allocator, &mut live);
+        let unused = sim.clear_failures();
+        allocator.check();
+        if !succeeded {
+            assert_eq!(allocator.snapshot(), before, "call {n}: nothing has changed");
+            assert_eq!((sim.live().blocks, sim.live().buffers), (alive.blocks, alive.buffers));
+            assert_eq!(sim.live().images, alive.images);
+        }
+        live.into_iter().for_each(|allocation| allocator.free(allocation).unwrap());
+        allocator.shutdown().expect("nothing leaks");
+        let left = sim.live();
+        assert_eq!((left.blocks, left.buffers, left.images), (0, 0, 0), "call {n}");
+        assert_eq!(sim.violations(), []);
+        if unused > 0 {
+            assert!(succeeded, "without a failure it succeeds");
+            return;
+        }
+    }
+    panic!("an operation makes less than {CALLS_MAX} calls");
+}
+
+fn nothing(_: &Allocator<Sim>) -> Vec<Allocation<Sim>> {
+    Vec::new()
+}
+
+const PRESETS: [Preset; 4] =
+    [Preset::AmdVega10, Preset::Adreno630, Preset::NvidiaKeplerF0, Preset::Mock];
+
+#[test]
+fn allocate_from_nothing() {
+    for preset in PRESETS {
+        for wish in wishes() {
+            for size in [1000, 100 << 20] {
+                if cfg!(miri) && size > 1000 {
+                    continue;
+                }
+                fail_every_call(preset, nothing, |allocator, _| {
+                    let made = allocator.allocate(&request(size, wish));
+                    made.map(|allocation| allocator.free(allocation).unwrap()).is_ok()
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn allocate_beside_others() {
+    let prepare = |allocator: &Allocator<Sim>| {
+        Access::ALL
+            .into_iter()
+            .map(|access| allocator.allocate(&request(5000, Wish::of(access))).unwrap())
+            .collect()
+    };
+    for preset in PRESETS {
+        for wish in wishes() {
+            fail_every_call(preset, prepare, |allocator, _| {
+                let made = allocator.allocate(&request(1000, wish));
+                made.map(|allocation| allocator.free(allocation).unwrap()).is_ok()
+            });
+        }
+    }
+}
+
+#[test]
+fn create_buffers_and_images() {
+    for preset in PRESETS {
+        for wish in wishes() {
+            fail_every_call(preset, nothing, |allocator, _| {
+                let made = allocator.create_buffer(&BufferInfo::default(), &wish);
+                made.map(|buffer| allocator.destroy_buffer(buffer).unwrap()).is_ok()
+            });
+            fail_every_call(preset, nothing, |allocator, _| {
+                let made = allocator.create_image(&ImageInfo::default(), &wish);
+                made.map(|image| allocator.destroy_image(image).unwrap()).is_ok()
+            });
+        }
+    }
+}
+
+#[test]
+fn write_and_read() {
+    let prepare = |allocator: &Allocator<Sim>| {
+        vec![allocator.allocate(&request(5000, Wish::of(Access::HostRandom))).unwrap()]
+    };
+    for preset in PRESETS {
+        fail_every_call(preset, prepare, |allocator, live| {
+            allocator.write(&mut live[0], 10, &[7; 100]).is_ok()
+        });
+        fail_every_call(preset, prepare, |allocator, live| {
+            allocator.read(&live[0], 10, &mut [0; 100]).is_ok()
+        });
+        fail_every_call(preset, prepare, |allocator, live| {
+            let mapped = allocator.map(&live[0]).is_ok();
+            mapped && allocator.unmap(&live[0]).is_ok()
+        });
+    }
+}
+
+#[test]
+fn the_error_names_the_step() {
+    let sim = Sim::preset(Preset::Lavapipe);
+    let allocator = Allocator::new(sim.clone(), Options::default());
+    let create = || allocator.create_buffer(&BufferInfo::default(), &Wish::default()).unwrap_err();
+    let lost = DeviceError::Lost;
+    sim.fail(Call::CreateBuffer, 1, lost);
+    assert_eq!(create(), CreateError::Create(lost));
+    sim.fail(Call::Allocate, 1, lost);
+    assert!(matches!(create(), CreateError::Allocate(_)));
+    sim.fail(Call::Bind, 1, lost);
+    assert_eq!(create(), CreateError::Bind(lost));
+    assert_eq!(sim.live().buffers, 0);
+}
