@@ -64,7 +64,7 @@ proptest! {
 
     #[test]
     fn parts_lie_apart_and_all_memory_is_back_at_the_end(
-        actions in proptest::collection::vec(action(), 1..if cfg!(miri) { 30 } else { 200 }),
+        actions in proptest::collection::vec(action(), 1..if cfg!(miri) { 12 } else { 200 }),
         size in prop_oneof![1u64..4000, 4000u64..400_000, Just(1 << 18)],
         granularity in 0usize..4,
     ) {
@@ -80,7 +80,7 @@ fn every_short_history_of_a_tiny_block_agrees_with_the_model() {
     let upper = Ask { search: Search::UpperAddress, align: 2, ..ask(2) };
     let actions: Vec<_> =
         asks.chain([upper]).map(Action::Allocate).chain([0, 1].map(Action::Free)).collect();
-    let step = if cfg!(miri) { 997 } else { 1 };
+    let step = if cfg!(miri) { 3001 } else { 1 };
     for history in (0..actions.len().pow(4)).step_by(step) {
         let digits = (0..4).map(|place| history / actions.len().pow(place) % actions.len());
         let history: Vec<_> = digits.map(|digit| actions[digit]).collect();
@@ -224,7 +224,7 @@ fn a_slab_shrinks_to_the_room_there_is() {
 #[test]
 fn every_size_and_alignment_finds_its_slot() {
     let config = slab::Config { size_least: 1, size_most: 1 << 12, slots_per_slab: 3 };
-    let step = if cfg!(miri) { 509 } else { 1 };
+    let step = if cfg!(miri) { 2039 } else { 1 };
     for size in (1..=1 << 12).step_by(step) {
         for align in (0..=12).map(|log| 1 << log) {
             let mut pair = Pair::<Slab>::new(&config, 1 << 14, 1);

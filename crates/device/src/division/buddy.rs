@@ -14,9 +14,9 @@
 //! never handed out.
 //!
 //! Costs: [`allocate`](Division::allocate) and [`free`](Division::free) take time in proportion
-//! to the doublings that they split or join, and no more than 64; a node costs 48 bytes, and there
-//! are at most twice as many nodes as parts for each doubling. Less than half of a part is
-//! rounding.
+//! to the doublings that they split or join, at most 63; a node costs up to 48 bytes, and a part
+//! brings at most two nodes for each doubling above it. Less than half of a part is rounding,
+//! when neither its alignment nor the least size is larger.
 //!
 //! # Invariants
 //!
@@ -72,6 +72,8 @@ struct Node {
     tiling: Tiling,
     state: State,
 }
+
+const _: () = assert!(size_of::<Node>() <= 48, "as the documentation says");
 
 /// The first members of the lists of one tiling.
 #[derive(Debug)]
