@@ -6,9 +6,8 @@ mod history;
 use history::{Action, run};
 use polder_device::sim::{Call, ImageInfo, Layout, Preset, Sim};
 use polder_device::{
-    Access, AllocError, Allocation, Allocator, BudgetRule, Factory, Lifetime, Mapping,
-    MemoryProperties, Options, Owned, Placement, Request, Requirements, Search, ShortageCause,
-    Strategy, Tiling, Wish,
+    Access, AllocError, Allocator, BudgetRule, Factory, Lifetime, MemoryProperties, Options, Owned,
+    Placement, Request, Requirements, ShortageCause, Strategy, Wish,
 };
 use proptest::prelude::*;
 use proptest::strategy::Strategy as _;

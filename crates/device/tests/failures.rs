@@ -53,7 +53,8 @@ fn fail_every_call(
         let (before, alive) = (allocator.snapshot(), sim.live());
         sim.fail_any(n);
         let succeeded = operation(&allocator, &mut live);
-        let unused = sim.clear_failures();
+        let unused = sim.pending_failures();
+        sim.clear_failures();
         allocator.check();
         if !succeeded {
             assert_eq!(allocator.snapshot(), before, "call {n}: nothing has changed");
