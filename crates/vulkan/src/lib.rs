@@ -1,0 +1,55 @@
+//! Polder's device heap on Vulkan, for programs that use [`ash`].
+//!
+//! [`Vulkan`] is made once from the program's instance, physical device and device. It gives the
+//! heap of `polder-device` its memory, buffers and images, whose create infos are ash's own.
+//!
+//! ```no_run
+//! use ash::vk;
+//! use polder_device::{Device, Resource, Resources};
+//! use polder_vulkan::{Features, Vulkan};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // SAFETY: The loader is the system's own; what follows keeps to Vulkan's rules.
+//! let entry = unsafe { ash::Entry::load()? };
+//! let version = vk::API_VERSION_1_3;
+//! let application = vk::ApplicationInfo::default().api_version(version);
+//! let info = vk::InstanceCreateInfo::default().application_info(&application);
+//! let instance = unsafe { entry.create_instance(&info, None)? };
+//! let physical_device = unsafe { instance.enumerate_physical_devices()? }[0];
+//!
+//! // What the heap can make use of is enabled with whatever else the program wants.
+//! let features = unsafe { Features::supported(&instance, physical_device, version)? };
+//! let names: Vec<_> = features.extension_names().into_iter().map(|name| name.as_ptr()).collect();
+//! let queues = [vk::DeviceQueueCreateInfo::default().queue_priorities(&[1.0])];
+//! let mut structs = features.structs();
+//! let info = structs.chain(
+//!     vk::DeviceCreateInfo::default().queue_create_infos(&queues).enabled_extension_names(&names),
+//! );
+//! let device = unsafe { instance.create_device(physical_device, &info, None)? };
+//!
+//! // SAFETY: The handles belong together and outlive the heap's view of them; `features` names
+//! // what was enabled above; the create info below is valid.
+//! let vulkan = unsafe { Vulkan::new(&instance, physical_device, &device, features) };
+//! let info = vk::BufferCreateInfo::default()
+//!     .size(1 << 20)
+//!     .usage(vk::BufferUsageFlags::TRANSFER_DST);
+//! let buffer = Resource::Buffer(vulkan.create_buffer(&info)?);
+//! println!("{:?} on {}", unsafe { vulkan.requirements(buffer) }, vulkan.properties().name);
+//!
+//! unsafe { vulkan.destroy(buffer) };
+//! drop(vulkan);
+//! unsafe { device.destroy_device(None) };
+//! unsafe { instance.destroy_instance(None) };
+//! # Ok(())
+//! # }
+//! ```
+
+mod error;
+mod features;
+mod modifier;
+mod properties;
+mod resources;
+mod vulkan;
+
+pub use features::{FeatureStructs, Features};
+pub use vulkan::Vulkan;

@@ -1,0 +1,113 @@
+//! Whether an image is linear, read from its create info.
+//!
+//! Two of Vulkan's tilings say it outright. With the third, `DRM_FORMAT_MODIFIER`, an image is
+//! linear when its modifier is zero, and the modifier hangs in the chain: one that the program
+//! chose, or a list from which the driver chooses.
+
+use ash::vk;
+use core::iter::successors;
+use polder_device::Tiling;
+
+/// `DRM_FORMAT_MOD_LINEAR`.
+const LINEAR: u64 = 0;
+
+/// Returns the layout that `info` asks for; `None` where the driver may choose either.
+pub(crate) fn tiling(info: &vk::ImageCreateInfo<'_>) -> Option<Tiling> {
+    match info.tiling {
+        vk::ImageTiling::LINEAR => Some(Tiling::Linear),
+        vk::ImageTiling::OPTIMAL => Some(Tiling::Optimal),
+        _ => common(modifiers(info)),
+    }
+}
+
+/// The tiling that all of `modifiers` share.
+fn common(modifiers: &[u64]) -> Option<Tiling> {
+    let linear_count = modifiers.iter().filter(|&&modifier| modifier == LINEAR).count();
+    match linear_count {
+        0 => Some(Tiling::Optimal),
+        all if all == modifiers.len() => Some(Tiling::Linear),
+        _ => None,
+    }
+}
+
+/// The modifiers that the chain of `info` allows.
+fn modifiers<'a>(info: &'a vk::ImageCreateInfo<'_>) -> &'a [u64] {
+    for (link, kind) in chain(info) {
+        match kind {
+            vk::StructureType::IMAGE_DRM_FORMAT_MODIFIER_EXPLICIT_CREATE_INFO_EXT => {
+                let one: *const vk::ImageDrmFormatModifierExplicitCreateInfoEXT<'_> = link.cast();
+                // SAFETY: The type tag says what the link is, and the chain is borrowed by `info`.
+                let modifier: &'a u64 = unsafe { &(*one).drm_format_modifier };
+                return core::slice::from_ref(modifier);
+            }
+            vk::StructureType::IMAGE_DRM_FORMAT_MODIFIER_LIST_CREATE_INFO_EXT => {
+                let list: *const vk::ImageDrmFormatModifierListCreateInfoEXT<'_> = link.cast();
+                // SAFETY: As above.
+                let list = unsafe { *list };
+                let count = list.drm_format_modifier_count as usize;
+                // SAFETY: A valid list points to as many modifiers as it says; they are borrowed
+                // by `info` as the chain is.
+                return unsafe { core::slice::from_raw_parts(list.p_drm_format_modifiers, count) };
+            }
+            _ => {}
+        }
+    }
+    &[]
+}
+
+/// The structures that hang on `info`, each with its type tag.
+fn chain(
+    info: &vk::ImageCreateInfo<'_>,
+) -> impl Iterator<Item = (*const vk::BaseInStructure<'static>, vk::StructureType)> {
+    let at = |link: *const vk::BaseInStructure<'static>| {
+        // SAFETY: A create info that is valid usage, as `Vulkan::new`'s caller promises, has a
+        // chain of live structures that begin like this one and end with a null pointer.
+        (!link.is_null()).then(|| (link, unsafe { *link }))
+    };
+    let links = successors(at(info.p_next.cast()), move |(_, link)| at(link.p_next));
+    links.map(|(pointer, link)| (pointer, link.s_type))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OTHER: u64 = 0x0100_0000_0000_0002;
+
+    fn drm<'a>() -> vk::ImageCreateInfo<'a> {
+        vk::ImageCreateInfo::default().tiling(vk::ImageTiling::DRM_FORMAT_MODIFIER_EXT)
+    }
+
+    fn of_list(modifiers: &[u64]) -> Option<Tiling> {
+        let mut formats = vk::ImageFormatListCreateInfo::default();
+        let mut list =
+            vk::ImageDrmFormatModifierListCreateInfoEXT::default().drm_format_modifiers(modifiers);
+        tiling(&drm().push_next(&mut list).push_next(&mut formats))
+    }
+
+    #[test]
+    fn plain_tilings_speak_for_themselves() {
+        let of =
+            |tiling: vk::ImageTiling| super::tiling(&vk::ImageCreateInfo::default().tiling(tiling));
+        assert_eq!(of(vk::ImageTiling::LINEAR), Some(Tiling::Linear));
+        assert_eq!(of(vk::ImageTiling::OPTIMAL), Some(Tiling::Optimal));
+    }
+
+    #[test]
+    fn a_chosen_modifier_is_linear_when_it_is_zero() {
+        let of = |modifier| {
+            let mut explicit = vk::ImageDrmFormatModifierExplicitCreateInfoEXT::default()
+                .drm_format_modifier(modifier);
+            tiling(&drm().push_next(&mut explicit))
+        };
+        assert_eq!(of(LINEAR), Some(Tiling::Linear));
+        assert_eq!(of(OTHER), Some(Tiling::Optimal));
+    }
+
+    #[test]
+    fn a_list_tells_only_what_all_its_modifiers_share() {
+        assert_eq!(of_list(&[LINEAR]), Some(Tiling::Linear));
+        assert_eq!(of_list(&[OTHER, OTHER]), Some(Tiling::Optimal));
+        assert_eq!(of_list(&[OTHER, LINEAR]), None);
+    }
+}

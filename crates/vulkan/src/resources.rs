@@ -1,0 +1,180 @@
+//! Buffers and images of a Vulkan device.
+
+use crate::error::device_error;
+use crate::features::Features;
+use crate::modifier;
+use crate::vulkan::Vulkan;
+use ash::{khr, vk};
+use polder_device::{
+    DedicatedWish, Device, DeviceError, Requirements, Resource, Resources, Tiling,
+};
+
+/// The two questions that also tell the driver's wish for a block alone.
+pub(crate) struct Requirements2 {
+    buffer: vk::PFN_vkGetBufferMemoryRequirements2,
+    image: vk::PFN_vkGetImageMemoryRequirements2,
+}
+
+impl Requirements2 {
+    /// Takes them from Vulkan 1.1, or from the extensions where `features` names these.
+    pub fn load(
+        instance: &ash::Instance,
+        device: &ash::Device,
+        features: &Features,
+    ) -> Option<Self> {
+        if features.is_1_1() {
+            let table = device.fp_v1_1();
+            let buffer = table.get_buffer_memory_requirements2;
+            return Some(Self { buffer, image: table.get_image_memory_requirements2 });
+        }
+        features.dedicated_allocation.then(|| {
+            let extension = khr::get_memory_requirements2::Device::new(instance, device);
+            let buffer = extension.fp().get_buffer_memory_requirements2_khr;
+            Self { buffer, image: extension.fp().get_image_memory_requirements2_khr }
+        })
+    }
+
+    /// # Safety
+    ///
+    /// `device` is the one that the functions were loaded from; `resource` is its and live.
+    unsafe fn ask(
+        &self,
+        device: vk::Device,
+        resource: Resource<vk::Buffer, vk::Image>,
+    ) -> (vk::MemoryRequirements, DedicatedWish) {
+        let mut wish = vk::MemoryDedicatedRequirements::default();
+        let mut answer = vk::MemoryRequirements2::default().push_next(&mut wish);
+        match resource {
+            Resource::Buffer(buffer) => {
+                let info = vk::BufferMemoryRequirementsInfo2::default().buffer(buffer);
+                // SAFETY: The caller promises a live buffer of this device; the chained structure
+                // is part of Vulkan 1.1 and of the second extension.
+                unsafe { (self.buffer)(device, &info, &mut answer) };
+            }
+            Resource::Image(image) => {
+                let info = vk::ImageMemoryRequirementsInfo2::default().image(image);
+                // SAFETY: As above, for an image; `create_image` makes none that is disjoint.
+                unsafe { (self.image)(device, &info, &mut answer) };
+            }
+        }
+        let requirements = answer.memory_requirements;
+        (requirements, dedicated_wish(&wish))
+    }
+}
+
+fn dedicated_wish(wish: &vk::MemoryDedicatedRequirements<'_>) -> DedicatedWish {
+    match (wish.requires_dedicated_allocation, wish.prefers_dedicated_allocation) {
+        (vk::FALSE, vk::FALSE) => DedicatedWish::None,
+        (vk::FALSE, _) => DedicatedWish::Preferred,
+        _ => DedicatedWish::Required,
+    }
+}
+
+impl Vulkan {
+    /// Refuses images that one piece of memory cannot back.
+    fn check_image(&self, info: &vk::ImageCreateInfo<'_>) -> Result<(), DeviceError> {
+        let invalid = |rule| Err(DeviceError::Invalid { rule });
+        if info.flags.contains(vk::ImageCreateFlags::SPARSE_BINDING) {
+            return invalid("a sparse image is bound on a queue, not here");
+        }
+        if info.flags.contains(vk::ImageCreateFlags::DISJOINT) {
+            return invalid("the planes of a disjoint image are bound one by one, not here");
+        }
+        let granularity = self.properties().limits.granularity;
+        if granularity > 1 && modifier::tiling(info).is_none() {
+            return invalid("DRM format modifiers to choose from are all linear or all not");
+        }
+        Ok(())
+    }
+}
+
+impl Resources for Vulkan {
+    type BufferInfo<'a> = vk::BufferCreateInfo<'a>;
+    type ImageInfo<'a> = vk::ImageCreateInfo<'a>;
+
+    fn create_buffer(&self, info: &vk::BufferCreateInfo<'_>) -> Result<vk::Buffer, DeviceError> {
+        if info.flags.contains(vk::BufferCreateFlags::SPARSE_BINDING) {
+            let rule = "a sparse buffer is bound on a queue, not here";
+            return Err(DeviceError::Invalid { rule });
+        }
+        // SAFETY: `Vulkan::new`'s caller promises a live device and valid create infos.
+        unsafe { self.ash().create_buffer(info, None) }.map_err(device_error)
+    }
+
+    fn create_image(&self, info: &vk::ImageCreateInfo<'_>) -> Result<vk::Image, DeviceError> {
+        self.check_image(info)?;
+        // SAFETY: `Vulkan::new`'s caller promises a live device and valid create infos.
+        unsafe { self.ash().create_image(info, None) }.map_err(device_error)
+    }
+
+    fn needs_device_address(&self, info: &vk::BufferCreateInfo<'_>) -> bool {
+        info.usage.contains(vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS)
+    }
+
+    fn tiling(&self, info: &vk::ImageCreateInfo<'_>) -> Tiling {
+        // Where the driver chooses, `create_image` has seen to it that nothing hangs on it.
+        modifier::tiling(info).unwrap_or(Tiling::Optimal)
+    }
+
+    unsafe fn requirements(&self, resource: Resource<vk::Buffer, vk::Image>) -> Requirements {
+        let (answer, dedicated) = match self.requirements2() {
+            // SAFETY: The functions were loaded from this device; the caller promises that the
+            // resource is its and live.
+            Some(requirements2) => unsafe { requirements2.ask(self.ash().handle(), resource) },
+            // SAFETY: The caller promises that the resource is this device's and live.
+            None => (unsafe { plain_requirements(self.ash(), resource) }, DedicatedWish::None),
+        };
+        Requirements {
+            size: answer.size,
+            align: answer.alignment,
+            memory_types: answer.memory_type_bits & self.usable_types(),
+            dedicated,
+        }
+    }
+
+    unsafe fn bind(
+        &self,
+        resource: Resource<vk::Buffer, vk::Image>,
+        memory: vk::DeviceMemory,
+        offset: u64,
+    ) -> Result<(), DeviceError> {
+        let bound = match resource {
+            // SAFETY: The caller promises that both are this device's and live, that the buffer
+            // has no memory, and that this memory satisfies its requirements.
+            Resource::Buffer(buffer) => unsafe {
+                self.ash().bind_buffer_memory(buffer, memory, offset)
+            },
+            // SAFETY: As above, for an image.
+            Resource::Image(image) => unsafe {
+                self.ash().bind_image_memory(image, memory, offset)
+            },
+        };
+        bound.map_err(device_error)
+    }
+
+    unsafe fn destroy(&self, resource: Resource<vk::Buffer, vk::Image>) {
+        match resource {
+            // SAFETY: The caller promises that it is this device's, live and unused.
+            Resource::Buffer(buffer) => unsafe { self.ash().destroy_buffer(buffer, None) },
+            // SAFETY: As above, for an image.
+            Resource::Image(image) => unsafe { self.ash().destroy_image(image, None) },
+        }
+    }
+}
+
+/// Asks as in Vulkan 1.0, where no driver tells a wish.
+///
+/// # Safety
+///
+/// `resource` is of `device` and live.
+unsafe fn plain_requirements(
+    device: &ash::Device,
+    resource: Resource<vk::Buffer, vk::Image>,
+) -> vk::MemoryRequirements {
+    match resource {
+        // SAFETY: The caller promises a live buffer of this device.
+        Resource::Buffer(buffer) => unsafe { device.get_buffer_memory_requirements(buffer) },
+        // SAFETY: The caller promises a live image of this device.
+        Resource::Image(image) => unsafe { device.get_image_memory_requirements(image) },
+    }
+}

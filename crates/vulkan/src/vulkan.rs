@@ -1,0 +1,289 @@
+//! Blocks of memory from a Vulkan device.
+//!
+//! A [`Vulkan`] holds copies of the caller's function tables, asks the device once for what never
+//! changes, and passes each call of the heap on as one call of the driver. Checks stand here only
+//! for what a safe call could get wrong.
+//!
+//! # Invariants
+//!
+//! 1. No block is of a memory type that the features forbid (Vulkan: device coherent memory and
+//!    protected memory want their switch).
+//! 2. No structure of an extension is in a chain unless the features name it.
+
+use crate::error::device_error;
+use crate::features::Features;
+use crate::properties;
+use crate::resources::Requirements2;
+use ash::vk;
+use core::fmt;
+use core::ptr::NonNull;
+use polder_device::device::{HeapBudget, MappedRange, Order};
+use polder_device::{Device, DeviceError, DeviceProperties, Resource};
+
+/// Most ranges that one call of the driver flushes; they lie on the stack.
+const RANGES_PER_CALL_MAX: usize = 16;
+
+/// A Vulkan device, as the heap sees it.
+///
+/// It owns no Vulkan object: dropping it destroys nothing.
+pub struct Vulkan {
+    instance: ash::Instance,
+    physical_device: vk::PhysicalDevice,
+    device: ash::Device,
+    features: Features,
+    properties: DeviceProperties,
+    /// A bit for each memory type that may be used.
+    usable_types: u32,
+    requirements2: Option<Requirements2>,
+}
+
+impl Vulkan {
+    /// Makes the heap's view of a device; asks it for its properties and takes nothing from it.
+    ///
+    /// # Safety
+    ///
+    /// This is the one contract with Vulkan; all that is made from it relies on it.
+    ///
+    /// - `device` was made from `physical_device`, and that belongs to `instance`.
+    /// - Instance and device live until the `Vulkan`, and whatever owns it, is dropped.
+    /// - `features` names only what the instance was made for and what was enabled on the device.
+    /// - Every create info that is handed to it, with its chain, is valid usage of this device,
+    ///   and so is every buffer and image named in an order for a block.
+    #[must_use]
+    pub unsafe fn new(
+        instance: &ash::Instance,
+        physical_device: vk::PhysicalDevice,
+        device: &ash::Device,
+        features: Features,
+    ) -> Self {
+        // SAFETY: The caller promises that the instance is live, that the physical device is its,
+        // and that `features` names no version that they lack.
+        let properties = unsafe { properties::ask(instance, physical_device, &features) };
+        Self {
+            usable_types: properties::usable_types(&properties.memory_types, &features),
+            requirements2: Requirements2::load(instance, device, &features),
+            instance: instance.clone(),
+            physical_device,
+            device: device.clone(),
+            features,
+            properties,
+        }
+    }
+
+    /// Returns the device's function table.
+    #[must_use]
+    pub const fn ash(&self) -> &ash::Device {
+        &self.device
+    }
+
+    /// Returns what it was told to make use of.
+    #[must_use]
+    pub const fn features(&self) -> &Features {
+        &self.features
+    }
+
+    pub(crate) const fn usable_types(&self) -> u32 {
+        self.usable_types
+    }
+
+    pub(crate) const fn requirements2(&self) -> Option<&Requirements2> {
+        self.requirements2.as_ref()
+    }
+
+    /// Checks what Vulkan leaves to the caller of `vkAllocateMemory`.
+    fn check(&self, order: &Order<vk::Buffer, vk::Image>) -> Result<(), DeviceError> {
+        let invalid = |rule| Err(DeviceError::Invalid { rule });
+        let Some(memory_type) = self.properties.memory_types.get(order.memory_type as usize) else {
+            return invalid("a block is of one of the device's memory types");
+        };
+        if order.size == 0 {
+            return invalid("a block has at least one byte");
+        }
+        if self.usable_types >> order.memory_type & 1 == 0 {
+            return invalid("a memory type behind a feature is used only with the feature");
+        }
+        if order.device_address && !self.features.device_address {
+            return invalid("device addresses want the feature `device_address`");
+        }
+        if !(0.0..=1.0).contains(&order.priority) {
+            return invalid("a priority lies between 0 and 1");
+        }
+        if order.size > self.properties.heaps[memory_type.heap as usize].size {
+            return Err(DeviceError::OutOfDeviceMemory);
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Vulkan {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = formatter.debug_struct("Vulkan");
+        debug.field("device", &self.device.handle()).field("features", &self.features);
+        debug.field("properties", &self.properties).finish_non_exhaustive()
+    }
+}
+
+impl Device for Vulkan {
+    type Memory = vk::DeviceMemory;
+    type Buffer = vk::Buffer;
+    type Image = vk::Image;
+
+    fn properties(&self) -> &DeviceProperties {
+        &self.properties
+    }
+
+    fn allocate(
+        &self,
+        order: &Order<vk::Buffer, vk::Image>,
+    ) -> Result<vk::DeviceMemory, DeviceError> {
+        self.check(order)?;
+        let resource = order.dedicated.filter(|_| self.requirements2.is_some());
+        let mut dedicated = resource.map(dedicated_info);
+        let mut flags = order.device_address.then(|| {
+            vk::MemoryAllocateFlagsInfo::default().flags(vk::MemoryAllocateFlags::DEVICE_ADDRESS)
+        });
+        let mut priority = self
+            .features
+            .memory_priority
+            .then(|| vk::MemoryPriorityAllocateInfoEXT::default().priority(order.priority));
+
+        let mut info = vk::MemoryAllocateInfo::default()
+            .allocation_size(order.size)
+            .memory_type_index(order.memory_type);
+        if let Some(dedicated) = &mut dedicated {
+            info = info.push_next(dedicated);
+        }
+        if let Some(flags) = &mut flags {
+            info = info.push_next(flags);
+        }
+        if let Some(priority) = &mut priority {
+            info = info.push_next(priority);
+        }
+        // SAFETY: `new`'s caller promises a live device and that a resource named in an order is
+        // valid; `check` saw to size, memory type and priority; each chained structure is of a
+        // feature that is enabled.
+        unsafe { self.device.allocate_memory(&info, None) }.map_err(device_error)
+    }
+
+    unsafe fn free(&self, memory: vk::DeviceMemory) {
+        // SAFETY: The caller promises that the memory is ours, live and unused. Vulkan unmaps it.
+        unsafe { self.device.free_memory(memory, None) };
+    }
+
+    unsafe fn map(&self, memory: vk::DeviceMemory) -> Result<NonNull<u8>, DeviceError> {
+        let flags = vk::MemoryMapFlags::empty();
+        // SAFETY: The caller promises live, host-visible, unmapped memory, and that nobody else
+        // calls for it; the whole of it is always a valid range.
+        let pointer = unsafe { self.device.map_memory(memory, 0, vk::WHOLE_SIZE, flags) };
+        NonNull::new(pointer.map_err(device_error)?.cast()).ok_or(DeviceError::MapFailed)
+    }
+
+    unsafe fn unmap(&self, memory: vk::DeviceMemory) {
+        // SAFETY: The caller promises that it is mapped, and that nobody else calls for it.
+        unsafe { self.device.unmap_memory(memory) };
+    }
+
+    unsafe fn flush(&self, ranges: &[MappedRange<vk::DeviceMemory>]) -> Result<(), DeviceError> {
+        by_calls(ranges, |ranges| {
+            // SAFETY: The caller promises that the blocks are mapped, that the ranges lie in
+            // them and end at an atom or at the block's end: as Vulkan wants them.
+            unsafe { self.device.flush_mapped_memory_ranges(ranges) }
+        })
+    }
+
+    unsafe fn invalidate(
+        &self,
+        ranges: &[MappedRange<vk::DeviceMemory>],
+    ) -> Result<(), DeviceError> {
+        by_calls(ranges, |ranges| {
+            // SAFETY: As in `flush`.
+            unsafe { self.device.invalidate_mapped_memory_ranges(ranges) }
+        })
+    }
+
+    fn budgets(&self) -> Option<Vec<HeapBudget>> {
+        // The question came with Vulkan 1.1; its namesake in an instance extension of 1.0 cannot
+        // be loaded without the loader's entry point.
+        if !self.features.memory_budget || !self.features.is_1_1() {
+            return None;
+        }
+        let mut answer = vk::PhysicalDeviceMemoryBudgetPropertiesEXT::default();
+        let mut properties = vk::PhysicalDeviceMemoryProperties2::default().push_next(&mut answer);
+        // SAFETY: `new`'s caller promises that instance and physical device are live, have
+        // Vulkan 1.1, and that the extension is there.
+        unsafe {
+            self.instance
+                .get_physical_device_memory_properties2(self.physical_device, &mut properties);
+        };
+        let heaps = answer.heap_budget.iter().zip(answer.heap_usage);
+        let budgets = heaps.map(|(&budget, usage)| HeapBudget { budget, usage });
+        Some(budgets.take(self.properties.heaps.len()).collect())
+    }
+}
+
+fn dedicated_info<'a>(
+    resource: Resource<vk::Buffer, vk::Image>,
+) -> vk::MemoryDedicatedAllocateInfo<'a> {
+    match resource {
+        Resource::Buffer(buffer) => vk::MemoryDedicatedAllocateInfo::default().buffer(buffer),
+        Resource::Image(image) => vk::MemoryDedicatedAllocateInfo::default().image(image),
+    }
+}
+
+/// Hands `ranges` to `call` in Vulkan's words, as many at once as fit on the stack.
+fn by_calls(
+    ranges: &[MappedRange<vk::DeviceMemory>],
+    call: impl Fn(&[vk::MappedMemoryRange<'_>]) -> Result<(), vk::Result>,
+) -> Result<(), DeviceError> {
+    for some in ranges.chunks(RANGES_PER_CALL_MAX) {
+        let mut mapped = [vk::MappedMemoryRange::default(); RANGES_PER_CALL_MAX];
+        for (mapped, MappedRange { memory, range }) in mapped.iter_mut().zip(some) {
+            // A size that ends at the block's end need be no multiple of the atom: it is passed
+            // as it is, and `VK_WHOLE_SIZE` is not needed.
+            *mapped = vk::MappedMemoryRange::default()
+                .memory(*memory)
+                .offset(range.start)
+                .size(range.end - range.start);
+        }
+        call(&mapped[..some.len()]).map_err(device_error)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::cell::RefCell;
+
+    #[test]
+    fn every_range_goes_to_the_driver_once_and_in_order() {
+        let count = RANGES_PER_CALL_MAX as u64 * 2 + 1;
+        let memory = vk::DeviceMemory::null();
+        let ranges: Vec<_> =
+            (0..count).map(|i| MappedRange { memory, range: i * 64..i * 64 + 32 }).collect();
+        let seen = RefCell::new(Vec::new());
+        let calls = by_calls(&ranges, |some| {
+            assert!(!some.is_empty(), "Vulkan takes at least one range");
+            seen.borrow_mut().extend(some.iter().map(|one| one.offset..one.offset + one.size));
+            Ok(())
+        });
+
+        assert_eq!(calls, Ok(()));
+        assert!(seen.borrow().iter().eq(ranges.iter().map(|one| &one.range)));
+        assert_eq!(by_calls(&[], |_| Err(vk::Result::ERROR_UNKNOWN)), Ok(()));
+    }
+
+    #[test]
+    fn the_first_refusal_ends_a_flush() {
+        let memory = vk::DeviceMemory::null();
+        let ranges = vec![MappedRange { memory, range: 0..64 }; RANGES_PER_CALL_MAX + 1];
+        let calls = RefCell::new(0);
+        let refused = by_calls(&ranges, |_| {
+            *calls.borrow_mut() += 1;
+            Err(vk::Result::ERROR_OUT_OF_HOST_MEMORY)
+        });
+
+        assert_eq!(refused, Err(DeviceError::OutOfHostMemory));
+        assert_eq!(*calls.borrow(), 1);
+    }
+}
