@@ -1,0 +1,127 @@
+//! Polder: the core's space and the default allocator on Vulkan.
+
+use super::{Need, Peer};
+use crate::gpu::{Gpu, buffer_info};
+use polder_core::space::{self, Record, RegionId, Strategy as Search};
+use polder_core::store::{Full, Store};
+use polder_device::{Allocation, Allocator, Options, Request, Requirements, Strategy, Wish};
+use polder_device::{Buffer, Factory as _};
+use polder_vulkan::Vulkan;
+use std::sync::Arc;
+
+/// What the tables call it.
+pub const NAME: &str = "Polder";
+
+/// A space with records in vectors, as the device half has it.
+pub struct Space {
+    space: space::Space<Grown<Record>, Grown<u32>>,
+    search: Search,
+}
+
+impl Space {
+    /// Makes a space of `size` bytes.
+    pub fn new(size: u64, search: Search) -> Self {
+        let space = space::Space::new(size, Grown(Vec::new()), Grown(Vec::new()));
+        Self { space: space.expect("a space has a size"), search }
+    }
+}
+
+impl Peer for Space {
+    type Handle = RegionId;
+
+    #[inline]
+    fn allocate(&mut self, Need { size, align }: Need) -> RegionId {
+        let request = space::Request { size, align, strategy: self.search, tag: 0 };
+        self.space.allocate(request).expect("the space has room").id
+    }
+
+    #[inline]
+    fn free(&mut self, handle: RegionId) {
+        self.space.free(handle).expect("the region is used");
+    }
+}
+
+/// A store in a vector.
+struct Grown<T>(Vec<T>);
+
+impl<T> Store<T> for Grown<T> {
+    #[inline]
+    fn records(&self) -> &[T] {
+        &self.0
+    }
+
+    #[inline]
+    fn records_mut(&mut self) -> &mut [T] {
+        &mut self.0
+    }
+
+    fn push(&mut self, record: T) -> Result<(), Full> {
+        self.0.push(record);
+        Ok(())
+    }
+}
+
+/// The default allocator.
+#[derive(Clone)]
+pub struct Heap {
+    allocator: Arc<Allocator<Vulkan>>,
+    memory_types: u32,
+}
+
+impl Heap {
+    /// Makes an allocator with default options.
+    pub fn new(gpu: &Gpu) -> Self {
+        let allocator = Arc::new(Allocator::new(gpu.polder(), Options::default()));
+        Self { allocator, memory_types: gpu.memory_types }
+    }
+}
+
+impl Peer for Heap {
+    type Handle = Allocation<Vulkan>;
+
+    fn allocate(&mut self, Need { size, align }: Need) -> Self::Handle {
+        let memory_types = self.memory_types;
+        let requirements = Requirements { size, align, memory_types, ..Requirements::ANY };
+        let request = Request::new(requirements, Wish::default());
+        self.allocator.allocate(&request).expect("there is memory")
+    }
+
+    fn free(&mut self, handle: Self::Handle) {
+        self.allocator.free(handle).expect("the allocation is live");
+    }
+}
+
+impl super::Heap for Heap {
+    type Shared = Self;
+
+    fn held(&self) -> u64 {
+        self.allocator.held()
+    }
+
+    fn share(self) -> Self {
+        self
+    }
+}
+
+/// The same allocator as a factory of buffers.
+pub struct Factory(Allocator<Vulkan>);
+
+impl Factory {
+    /// Makes an allocator with default options.
+    pub fn new(gpu: &Gpu) -> Self {
+        Self(Allocator::new(gpu.polder(), Options::default()))
+    }
+}
+
+impl Peer for Factory {
+    type Handle = Buffer<Vulkan>;
+
+    fn allocate(&mut self, Need { size, .. }: Need) -> Self::Handle {
+        let created = self.0.create_buffer(&buffer_info(size), &Wish::default());
+        created.expect("there is memory")
+    }
+
+    fn free(&mut self, handle: Self::Handle) {
+        self.0.destroy_buffer(handle).expect("the buffer is live");
+    }
+}

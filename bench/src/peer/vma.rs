@@ -1,0 +1,128 @@
+//! VulkanMemoryAllocator, through vk-mem: its virtual block and its allocator.
+
+use super::{Need, Peer};
+use crate::gpu::{Gpu, buffer_info};
+use ash::vk;
+use std::sync::Arc;
+use vk_mem::{
+    Alloc, Allocation, AllocationCreateInfo, Allocator, MemoryUsage, VirtualAllocation,
+    VirtualAllocationCreateFlags as Flags, VirtualAllocationCreateInfo, VirtualBlock,
+    VirtualBlockCreateInfo,
+};
+
+/// What the tables call it.
+pub const NAME: &str = "VMA";
+
+/// A virtual block.
+pub struct Space {
+    block: VirtualBlock,
+    flags: Flags,
+}
+
+impl Space {
+    /// The strategy when nobody says another.
+    pub const DEFAULT: Flags = Flags::empty();
+    /// The strategy that takes the best fit.
+    pub const MIN_MEMORY: Flags = Flags::VMA_VIRTUAL_ALLOCATION_CREATE_STRATEGY_MIN_MEMORY_BIT;
+
+    /// Makes a block of `size` bytes.
+    pub fn new(size: u64, flags: Flags) -> Self {
+        let info = VirtualBlockCreateInfo { size, ..VirtualBlockCreateInfo::default() };
+        Self { block: VirtualBlock::new(info).expect("a block has a size"), flags }
+    }
+}
+
+impl Peer for Space {
+    type Handle = VirtualAllocation;
+
+    fn allocate(&mut self, Need { size, align }: Need) -> VirtualAllocation {
+        let flags = self.flags;
+        let info = VirtualAllocationCreateInfo { size, alignment: align, user_data: 0, flags };
+        // SAFETY: The size is not zero and the alignment a power of two.
+        let allocated = unsafe { self.block.allocate(info) };
+        allocated.expect("the block has room").0
+    }
+
+    fn free(&mut self, mut handle: VirtualAllocation) {
+        // SAFETY: The handle came from `allocate` and is given back once.
+        unsafe { self.block.free(&mut handle) };
+    }
+}
+
+/// The allocator, as it is when nothing is switched on: without the budget extension it asks the
+/// driver nothing.
+#[derive(Clone)]
+pub struct Heap {
+    allocator: Arc<Allocator>,
+    memory_types: u32,
+    info: AllocationCreateInfo,
+}
+
+impl Heap {
+    /// Makes an allocator with default options.
+    pub fn new(gpu: &Gpu) -> Self {
+        let allocator = Arc::new(gpu.vma());
+        let info = AllocationCreateInfo::default();
+        Self { allocator, memory_types: gpu.memory_types, info }
+    }
+}
+
+impl Peer for Heap {
+    type Handle = Allocation;
+
+    fn allocate(&mut self, Need { size, align }: Need) -> Allocation {
+        let memory_type_bits = self.memory_types;
+        let requirements = vk::MemoryRequirements { size, alignment: align, memory_type_bits };
+        // SAFETY: The requirements are those of some resource on this device.
+        let allocated = unsafe { self.allocator.allocate_memory(&requirements, &self.info) };
+        allocated.expect("there is memory")
+    }
+
+    fn free(&mut self, mut handle: Allocation) {
+        // SAFETY: The handle came from `allocate` and is given back once; nothing uses its memory.
+        unsafe { self.allocator.free_memory(&mut handle) };
+    }
+}
+
+impl super::Heap for Heap {
+    type Shared = Self;
+
+    fn held(&self) -> u64 {
+        let budgets = self.allocator.get_heap_budgets().expect("the call cannot fail");
+        budgets.iter().map(|budget| budget.statistics.blockBytes).sum()
+    }
+
+    fn share(self) -> Self {
+        self
+    }
+}
+
+/// The same allocator as a factory of buffers.
+pub struct Factory {
+    allocator: Allocator,
+    info: AllocationCreateInfo,
+}
+
+impl Factory {
+    /// Makes an allocator with default options.
+    pub fn new(gpu: &Gpu) -> Self {
+        let usage = MemoryUsage::Auto;
+        let info = AllocationCreateInfo { usage, ..AllocationCreateInfo::default() };
+        Self { allocator: gpu.vma(), info }
+    }
+}
+
+impl Peer for Factory {
+    type Handle = (vk::Buffer, Allocation);
+
+    fn allocate(&mut self, Need { size, .. }: Need) -> Self::Handle {
+        // SAFETY: The create info is valid.
+        let created = unsafe { self.allocator.create_buffer(&buffer_info(size), &self.info) };
+        created.expect("there is memory")
+    }
+
+    fn free(&mut self, (buffer, mut allocation): Self::Handle) {
+        // SAFETY: Both came from `allocate`, and no queue ever used them.
+        unsafe { self.allocator.destroy_buffer(buffer, &mut allocation) };
+    }
+}
