@@ -51,7 +51,6 @@ impl Strategy {
             Self::Quick => (
                 Choice::First,
                 &[
-                    SameBin { looks: 1 },
                     LargerBins { looks: 2 },
                     CertainBin { looks: 1 },
                     SameBin { looks: 16 },
@@ -71,8 +70,21 @@ impl Strategy {
 impl<R: Store<Record>, H: Store<u32>> Space<R, H> {
     /// Returns a free region and the offset in it where the request goes.
     pub(super) fn find(&self, request: &Request, fit: &impl Fit) -> Option<(u32, u64)> {
+        if request.strategy == Strategy::Quick
+            && let found @ Some(_) = self.first_look(request.size, fit)
+        {
+            return found;
+        }
         let (choice, steps) = request.strategy.steps();
         steps.iter().find_map(|&step| self.look(step, choice, request.size, fit))
+    }
+
+    /// The first region of the first bin whose members hold the size: nearly always it fits.
+    fn first_look(&self, size: u64, fit: &impl Fit) -> Option<(u32, u64)> {
+        let bin = self.bins.next(SpaceBins::ceil(size))?;
+        let index = self.heads.records()[bin as usize];
+        let candidate = Candidate::new(self.records.records(), index);
+        Some((index, fit.lowest(&candidate, size)?))
     }
 
     fn look(&self, step: Step, choice: Choice, size: u64, fit: &impl Fit) -> Option<(u32, u64)> {
