@@ -133,8 +133,8 @@ impl Setup {
         let folder = target.join("vulkan");
         let outcome = match Release::of_machine() {
             Some(release) if release.id == "debian" => debian::set_up(&folder, &release),
-            Some(release) if release.id == "ubuntu" => install(),
             _ if Self::of_system().is_complete() => Ok(()),
+            Some(release) if release.id == "ubuntu" => install(),
             _ => Err("install lavapipe (Mesa) and the Khronos validation layer".to_string()),
         };
         let has_folder = folder.join("stamp").is_file();
@@ -248,9 +248,6 @@ impl Setup {
 
 /// Installs the packages, or says with which command root would.
 fn install() -> Result<(), String> {
-    if Setup::of_system().is_complete() {
-        return Ok(());
-    }
     let packages = PACKAGES.join(" ");
     if !is_root() {
         return Err(format!("run `sudo apt-get install {packages}`"));
