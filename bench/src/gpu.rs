@@ -1,8 +1,7 @@
 //! The Vulkan device that all peers share.
 
 use ash::vk;
-use polder_device::choice::Ranking;
-use polder_device::{Device, Wish};
+use polder_device::{Allocator, Options, Wish};
 use polder_vulkan::{Features, Vulkan};
 use std::error::Error;
 use std::ffi::CStr;
@@ -51,9 +50,9 @@ impl Gpu {
         let device = unsafe { instance.create_device(physical_device, &info, None) }?;
         let mut gpu =
             Self { instance, physical_device, device, memory_types: 0, features, _entry: entry };
-        let polder = gpu.polder();
-        let best = Ranking::new(polder.properties(), &Wish::default()).among(u32::MAX).next();
-        gpu.memory_types = 1 << best.ok_or("the device has no memory type")?.0;
+        let allocator = Allocator::new(gpu.polder(), Options::default());
+        let types = allocator.explain(u32::MAX, &Wish::default()).types;
+        gpu.memory_types = 1 << types.first().ok_or("the device has no memory type")?.0;
         Ok(gpu)
     }
 

@@ -6,6 +6,8 @@ use super::Context;
 use crate::peer::{ForEachHeap, Heap, for_each_heap, polder, vma};
 use crate::report::{Limit, Report};
 use crate::table::{Table, figure, mebibytes};
+use polder_device::sim::{Preset, Sim};
+use polder_device::{Allocator, Options, Request, Requirements, Strategy, Wish};
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::Path;
@@ -26,6 +28,7 @@ pub fn run(context: &Context<'_>, report: &mut Report) -> io::Result<()> {
             write(folder, trace.name, &series, &used)?;
         }
     }
+    judge_start(report);
     Ok(())
 }
 
@@ -90,6 +93,23 @@ fn table(series: &[Series], used: &[u64]) -> Table {
     table.row("used", [most(used), last(used), figure(None)]);
     table
 }
+
+/// What Polder holds on a discrete device of 24 GiB when a program has made its first buffers.
+fn judge_start(report: &mut Report) {
+    let allocator = Allocator::new(Sim::preset(Preset::AmdNavi31), Options::default());
+    let requirements = Requirements { size: START_SIZE, align: 256, ..Requirements::ANY };
+    let request = Request::new(requirements, Wish::default());
+    let allocate = |_| allocator.allocate(&request).expect("24 GiB are enough");
+    let live: Vec<_> = (0..START_COUNT).map(allocate).collect();
+    let held = allocator.held() as f64 / f64::from(1 << 20);
+    report.target("MiB held after 0.5 MiB of buffers, 24 GiB", Limit::AtMost(4.0), Some(held));
+    live.into_iter().for_each(|one| allocator.free(one).expect("the allocation is live"));
+}
+
+/// Buffers of 16 KiB.
+const START_SIZE: u64 = 16 << 10;
+/// Half a mebibyte of them.
+const START_COUNT: u64 = (512 << 10) / START_SIZE;
 
 /// Says where Polder holds most beside VMA, and how the two end.
 fn compare(trace: &Trace, series: &[Series], used: &[u64], report: &mut Report) {

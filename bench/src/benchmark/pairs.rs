@@ -26,6 +26,11 @@ pub fn run(context: &Context<'_>, report: &mut Report) {
     let random = measure(context, Order::Random);
     let words = "As above, but a pair frees a random one and allocates another.";
     report.section("Device memory, random replacement", words, &random.table());
+    let flat = last.ratio((polder::NAME, MOST), (polder::NAME, FEW));
+    report.target(&format!("between holes: {MOST} / {FEW}"), Limit::AtMost(1.5), flat);
+    let slow = last.ratio((gpu_allocator::NAME, MANY), (polder::NAME, MANY));
+    let rule = format!("between holes: gpu-allocator / Polder, {MANY}");
+    report.target(&rule, Limit::AtLeast(300.0), slow);
     judge(&last, "between holes", report);
     judge(&random, "random replacement", report);
 }
@@ -56,13 +61,8 @@ impl<'a> ForEachHeap<'a> for Entrants<'_, 'a> {
 }
 
 fn judge(figures: &Figures, order: &str, report: &mut Report) {
-    let flat = figures.ratio((polder::NAME, MOST), (polder::NAME, FEW));
-    report.target(&format!("{order}: {MOST} / {FEW} live"), Limit::AtMost(1.5), flat);
     for count in [FEW, MANY, MOST] {
         let ratio = figures.ratio((polder::NAME, count), (vma::NAME, count));
         report.target(&format!("{order}: Polder / VMA, {count}"), Limit::AtMost(0.5), ratio);
     }
-    let ratio = figures.ratio((gpu_allocator::NAME, MANY), (polder::NAME, MANY));
-    let rule = format!("{order}: gpu-allocator / Polder, {MANY}");
-    report.target(&rule, Limit::AtLeast(300.0), ratio);
 }

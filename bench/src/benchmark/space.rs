@@ -7,7 +7,7 @@ use crate::peer::offset_allocator::{self, Alignment};
 use crate::peer::{Peer, polder, vma};
 use crate::report::{Limit, Report};
 use crate::workload::{Aligns, Needs, Order, Sizes, Workload};
-use polder_core::space::Strategy as Search;
+use polder_device::request::Search;
 
 const LIVE: usize = 10_000;
 /// The range is this many times as large as what is live.

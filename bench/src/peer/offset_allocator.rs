@@ -3,9 +3,6 @@
 use super::{Need, Peer};
 use offset_allocator::{Allocation, Allocator};
 
-/// What the tables call it.
-pub const NAME: &str = "offset-allocator";
-
 /// How alignment is had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Alignment {

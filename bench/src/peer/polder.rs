@@ -4,8 +4,9 @@ use super::{Need, Peer};
 use crate::gpu::{Gpu, buffer_info};
 use polder_core::space::{self, Record, RegionId, Strategy as Search};
 use polder_core::store::{Full, Store};
-use polder_device::{Allocation, Allocator, Options, Request, Requirements, Strategy, Wish};
-use polder_device::{Buffer, Factory as _};
+use polder_device::{
+    Allocation, Allocator, Buffer, Factory as _, Options, Request, Requirements, Strategy, Wish,
+};
 use polder_vulkan::Vulkan;
 use std::sync::Arc;
 
