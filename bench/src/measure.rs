@@ -117,15 +117,15 @@ impl Figures {
         Some(median(self.samples(name)?.to_vec()))
     }
 
-    /// Returns the median of the ratios of `one` to `other` within each round.
-    pub fn ratio(&self, one: Name<'_>, other: Name<'_>) -> Option<f64> {
-        Some(median(self.ratios(one, other)?))
+    /// Returns a contestant's best round, in nanoseconds per pair.
+    pub fn least(&self, name: Name<'_>) -> Option<f64> {
+        self.samples(name)?.iter().copied().min_by(f64::total_cmp)
     }
 
-    /// Returns the ratios of `one` to `other`, one for each round.
-    pub fn ratios(&self, one: Name<'_>, other: Name<'_>) -> Option<Vec<f64>> {
+    /// Returns the median of the ratios of `one` to `other` within each round.
+    pub fn ratio(&self, one: Name<'_>, other: Name<'_>) -> Option<f64> {
         let pairs = self.samples(one)?.iter().zip(self.samples(other)?);
-        Some(pairs.map(|(one, other)| one / other).collect())
+        Some(median(pairs.map(|(one, other)| one / other).collect()))
     }
 
     /// Returns the medians, a row for each peer and a column for each setting.
