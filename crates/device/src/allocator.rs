@@ -159,16 +159,12 @@ impl<D: Device> Allocator<D> {
         if leaks.is_empty() { Ok(()) } else { Err(LeakReport { leaks }) }
     }
 
-    /// The ranking for a wish: one of those made in advance, if nothing special is wished.
-    fn ranking(&self, wish: &Wish<'_>) -> Ranking {
-        let plain = wish.required.is_empty()
+    /// The ranking made in advance for the access, if nothing special is wished.
+    fn plain_ranking(&self, wish: &Wish<'_>) -> Option<&Ranking> {
+        let is_plain = wish.required.is_empty()
             && wish.preferred.is_empty()
             && (wish.access.is_host() || wish.mapping == Mapping::Counted);
-        if plain {
-            self.rankings[wish.access as usize]
-        } else {
-            Ranking::new(self.properties(), wish)
-        }
+        is_plain.then(|| &self.rankings[wish.access as usize])
     }
 
     fn made_arenas(&self) -> impl Iterator<Item = &Arena<D, Mixed>> {
@@ -215,17 +211,23 @@ impl<D: Device> Strategy<D> for Allocator<D> {
         self.supply.device()
     }
 
+    #[inline]
     fn allocate(&self, request: &Request<'_, D>) -> Result<Allocation<D>, AllocError> {
-        let ranking = self.ranking(&request.wish);
-        validate(request, self.properties(), &ranking, u32::MAX)?;
-        let best = ranking.among(request.requirements.memory_types).next();
-        let (best, _) = best.expect("a valid request has a memory type");
+        let special;
+        let ranking = match self.plain_ranking(&request.wish) {
+            Some(ranking) => ranking,
+            None => {
+                special = Ranking::new(self.properties(), &request.wish);
+                &special
+            }
+        };
+        let best = validate(request, self.properties(), ranking, u32::MAX)?;
         if !self.is_alone(best, request)
             && let Some(allocation) = self.place(best, request)
         {
             return Ok(allocation);
         }
-        self.allocate_slowly(&ranking, request)
+        self.allocate_slowly(ranking, request)
     }
 
     fn free(&self, allocation: Allocation<D>) -> Result<(), FreeError<Allocation<D>>> {

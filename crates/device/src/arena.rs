@@ -9,7 +9,8 @@
 //! # Invariants
 //!
 //! 1. A live slot has an entry, and the entry's part of its block is the slot's.
-//! 2. A block that is shared is on one shelf; the shelves' free bytes and room are the division's.
+//! 2. A block that is shared is on one shelf; its division has no more room and free bytes than
+//!    the shelf says.
 //! 3. A dedicated block has exactly one slot.
 //! 4. A block's map count is the sum of its allocations', and it is mapped while that is not zero.
 //! 5. Held bytes are the sum of the blocks' sizes, used bytes that of the live allocations'.
@@ -100,10 +101,15 @@ impl<D: Device, V: Division> Arena<D, V> {
     }
 
     /// Ends a session: what became superfluous goes back to the device, after the lock is let go.
-    pub fn end(&self, mut session: Session<'_, D, V>) {
-        if session.surplus.is_empty() {
-            return;
+    #[inline]
+    pub fn end(&self, session: Session<'_, D, V>) {
+        if !session.surplus.is_empty() {
+            self.give_back(session);
         }
+    }
+
+    #[cold]
+    fn give_back(&self, mut session: Session<'_, D, V>) {
         let surplus = core::mem::take(&mut session.surplus);
         drop(session);
         surplus.into_iter().for_each(|grant| self.supply.release(grant));

@@ -135,6 +135,7 @@ impl Ranking {
     }
 
     /// Returns the types among `allowed` (a bit each), the best first, with their costs.
+    #[inline]
     pub fn among(&self, allowed: u32) -> impl Iterator<Item = (u32, u32)> {
         let all = self.types[..self.len].iter().zip(&self.costs);
         all.map(|(&index, &cost)| (u32::from(index), cost))
@@ -143,13 +144,14 @@ impl Ranking {
 }
 
 /// Finds what is wrong with a request, whatever the state of memory, when only the types in
-/// `served` (a bit each) are to be had.
+/// `served` (a bit each) are to be had. Returns the best of them.
+#[inline]
 pub fn validate<D: Device>(
     request: &Request<'_, D>,
     properties: &DeviceProperties,
     ranking: &Ranking,
     served: u32,
-) -> Result<(), AllocError> {
+) -> Result<u32, AllocError> {
     let Requirements { size, align, memory_types, .. } = request.requirements;
     if size == 0 {
         return Err(AllocError::ZeroSize);
@@ -157,23 +159,33 @@ pub fn validate<D: Device>(
     if !align.is_power_of_two() {
         return Err(AllocError::BadAlign { align });
     }
-    let heap_of = |(index, _): (u32, u32)| properties.memory_types[index as usize].heap;
-    let room =
-        |heap: u32| properties.heaps[heap as usize].size.min(properties.limits.block_size_max);
-    let mut heaps = ranking.among(memory_types & served).map(heap_of).peekable();
-    if heaps.peek().is_none() {
+    let allowed = memory_types & served;
+    let Some((best, _)) = ranking.among(allowed).next() else {
         let required = required(&request.wish);
         return Err(AllocError::NoMemoryType { memory_types, required });
-    }
-    // The common case ends at the first heap.
-    let mut roomiest = heaps.peek().copied().unwrap_or_default();
-    for heap in heaps {
-        if size <= room(heap) {
-            return Ok(());
+    };
+    if size > properties.room(best) {
+        let types = ranking.among(allowed).map(|(index, _)| index);
+        let roomiest = types.max_by_key(|&index| properties.room(index)).unwrap_or(best);
+        let (heap, most) = (properties.heap_of(roomiest), properties.room(roomiest));
+        if size > most {
+            return Err(AllocError::TooLarge { size, heap, most });
         }
-        roomiest = if room(heap) > room(roomiest) { heap } else { roomiest };
     }
-    Err(AllocError::TooLarge { size, heap: roomiest, most: room(roomiest) })
+    Ok(best)
+}
+
+impl DeviceProperties {
+    /// The number of a memory type's heap.
+    fn heap_of(&self, memory_type: u32) -> u32 {
+        self.memory_types[memory_type as usize].heap
+    }
+
+    /// The largest block of a memory type that there can be, in bytes.
+    fn room(&self, memory_type: u32) -> u64 {
+        let heap = &self.heaps[self.heap_of(memory_type) as usize];
+        heap.size.min(self.limits.block_size_max)
+    }
 }
 
 /// Every memory type of a device with the reason why it is taken or not; prints as a list.

@@ -37,9 +37,11 @@ const SEGMENTS: usize = 26;
 impl SlotStore for Segments {
     type Word = Word;
 
+    #[inline]
     fn get(&self, index: u32) -> Option<&Slot<Word>> {
+        // Segment k begins at FIRST_LEN * (2^k - 1): the leading one of this sum says which it is.
         let place = u64::from(index) + u64::from(FIRST_LEN);
-        let segment = (place / u64::from(FIRST_LEN)).ilog2();
+        let segment = place.ilog2() - FIRST_LEN.ilog2();
         let within = place - (u64::from(FIRST_LEN) << segment);
         self.segments.get(segment as usize)?.get()?.get(within as usize)
     }

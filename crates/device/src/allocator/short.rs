@@ -54,17 +54,17 @@ impl<D: Device> Allocator<D> {
     ) -> (&Arena<D, Mixed>, Session<'_, D, Mixed>) {
         let first = self.first_arena(memory_type, lifetime);
         let home = threads::home(self.arena_count);
-        for step in 0..self.arena_count {
-            let number = (home + step) % self.arena_count;
+        let arena = self.arena(first + home);
+        if let Some(session) = arena.try_lock() {
+            return (arena, session);
+        }
+        for number in (home + 1..self.arena_count).chain(0..home) {
             let arena = self.arena(first + number);
             if let Some(session) = arena.try_lock() {
-                if step > 0 {
-                    threads::move_home(number);
-                }
+                threads::move_home(number);
                 return (arena, session);
             }
         }
-        let arena = self.arena(first + home);
         (arena, arena.lock())
     }
 

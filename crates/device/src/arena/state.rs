@@ -94,9 +94,9 @@ pub struct Note {
 /// What choosing a shared block needs to know of it, side by side for all of them.
 #[derive(Clone, Copy, Debug)]
 struct Shelf {
-    /// Nothing larger fits.
+    /// Nothing larger fits. An allocation leaves it as it was, too large, until one is missed.
     room: u64,
-    /// Bytes that no allocation uses.
+    /// Bytes that no allocation used when room was last looked at.
     free: u64,
     block: u32,
 }
@@ -171,11 +171,13 @@ impl<D: Device, V: Division> State<D, V> {
             if room < ask.size {
                 continue;
             }
-            let Some(part) = self.division(block).allocate(ask) else { continue };
+            let Some(part) = self.division(block).allocate(ask) else {
+                self.settle(block);
+                continue;
+            };
             if self.empty == Some(block) {
                 self.empty = None;
             }
-            self.settle(block);
             return Some((block, part));
         }
         None
@@ -291,9 +293,9 @@ impl<D: Device, V: Division> State<D, V> {
         self.entries[slot as usize] = entry;
         self.used += entry.size;
         self.count += 1;
-        self.block_mut(entry.block).maps += entry.maps;
-        let (_, memory, pointer) = self.locate(slot);
-        (memory, pointer)
+        let block = self.block_mut(entry.block);
+        block.maps += entry.maps;
+        (block.grant.memory, block.pointer.map(|pointer| pointer.at(entry.offset)))
     }
 
     /// Returns where a live allocation is: its entry, its memory, its host pointer.
@@ -338,8 +340,8 @@ impl<D: Device, V: Division> State<D, V> {
         for (place, &Shelf { room, free, block }) in self.shelves.iter().enumerate() {
             let Block { grant, contents, .. } = self.block(block);
             let Contents::Shared { division, shelf } = contents else { panic!("invariant 2") };
-            assert_eq!((*shelf, division.room()), (place, room), "invariant 2");
-            assert_eq!(grant.size - division.used(), free, "invariant 2");
+            assert!(*shelf == place && division.room() <= room, "invariant 2");
+            assert!(grant.size - division.used() <= free, "invariant 2");
             assert_eq!(self.empty == Some(block), division.count() == 0, "invariant 6");
         }
     }
