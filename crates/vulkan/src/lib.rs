@@ -1,11 +1,12 @@
 //! Polder's device heap on Vulkan, for programs that use [`ash`].
 //!
-//! [`Vulkan`] is made once from the program's instance, physical device and device. It gives the
-//! heap of `polder-device` its memory, buffers and images, whose create infos are ash's own.
+//! [`Vulkan`] is made once from the program's instance, physical device and device. Over it stands
+//! the [`Allocator`](polder_device::Allocator) of `polder-device`, or any other of its strategies:
+//! create infos in, buffers and images with their memory out.
 //!
 //! ```no_run
 //! use ash::vk;
-//! use polder_device::{Device, Resource, Resources};
+//! use polder_device::{Access, Allocator, Factory, Options, Strategy, Wish};
 //! use polder_vulkan::{Features, Vulkan};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -27,17 +28,19 @@
 //! );
 //! let device = unsafe { instance.create_device(physical_device, &info, None)? };
 //!
-//! // SAFETY: The handles belong together and outlive the heap's view of them; `features` names
-//! // what was enabled above; the create info below is valid.
+//! // SAFETY: The handles belong together and outlive the allocator; `features` names what was
+//! // enabled above; the create info below is valid.
 //! let vulkan = unsafe { Vulkan::new(&instance, physical_device, &device, features) };
-//! let info = vk::BufferCreateInfo::default()
-//!     .size(1 << 20)
-//!     .usage(vk::BufferUsageFlags::TRANSFER_DST);
-//! let buffer = Resource::Buffer(vulkan.create_buffer(&info)?);
-//! println!("{:?} on {}", unsafe { vulkan.requirements(buffer) }, vulkan.properties().name);
+//! let allocator = Allocator::new(vulkan, Options::default());
 //!
-//! unsafe { vulkan.destroy(buffer) };
-//! drop(vulkan);
+//! let usage = vk::BufferUsageFlags::TRANSFER_SRC;
+//! let info = vk::BufferCreateInfo::default().size(1 << 20).usage(usage);
+//! let mut staging = allocator.create_buffer(&info, &Wish::of(Access::HostWrites))?;
+//! allocator.write(staging.allocation_mut(), 0, b"texels")?;
+//! // Commands name it by `staging.handle()`.
+//! allocator.destroy_buffer(staging)?;
+//!
+//! allocator.shutdown()?;
 //! unsafe { device.destroy_device(None) };
 //! unsafe { instance.destroy_instance(None) };
 //! # Ok(())

@@ -71,6 +71,18 @@ fn dedicated_wish(wish: &vk::MemoryDedicatedRequirements<'_>) -> DedicatedWish {
 }
 
 impl Vulkan {
+    /// Refuses buffers that the heap's memory cannot back.
+    fn check_buffer(&self, info: &vk::BufferCreateInfo<'_>) -> Result<(), DeviceError> {
+        let invalid = |rule| Err(DeviceError::Invalid { rule });
+        if info.flags.contains(vk::BufferCreateFlags::SPARSE_BINDING) {
+            return invalid("a sparse buffer is bound on a queue, not here");
+        }
+        if self.needs_device_address(info) && !self.features().device_address {
+            return invalid("a buffer's device address wants the feature `device_address`");
+        }
+        Ok(())
+    }
+
     /// Refuses images that one piece of memory cannot back.
     fn check_image(&self, info: &vk::ImageCreateInfo<'_>) -> Result<(), DeviceError> {
         let invalid = |rule| Err(DeviceError::Invalid { rule });
@@ -93,10 +105,7 @@ impl Resources for Vulkan {
     type ImageInfo<'a> = vk::ImageCreateInfo<'a>;
 
     fn create_buffer(&self, info: &vk::BufferCreateInfo<'_>) -> Result<vk::Buffer, DeviceError> {
-        if info.flags.contains(vk::BufferCreateFlags::SPARSE_BINDING) {
-            let rule = "a sparse buffer is bound on a queue, not here";
-            return Err(DeviceError::Invalid { rule });
-        }
+        self.check_buffer(info)?;
         // SAFETY: `Vulkan::new`'s caller promises a live device and valid create infos.
         unsafe { self.ash().create_buffer(info, None) }.map_err(device_error)
     }

@@ -17,7 +17,7 @@ use crate::resources::Requirements2;
 use ash::vk;
 use core::fmt;
 use core::ptr::NonNull;
-use polder_device::device::{HeapBudget, MappedRange, Order};
+use polder_device::device::{Heap, HeapBudget, MappedRange, Order};
 use polder_device::{Device, DeviceError, DeviceProperties, Resource};
 
 /// Most ranges that one call of the driver flushes; they lie on the stack.
@@ -102,9 +102,6 @@ impl Vulkan {
         if self.usable_types >> order.memory_type & 1 == 0 {
             return invalid("a memory type behind a feature is used only with the feature");
         }
-        if order.device_address && !self.features.device_address {
-            return invalid("device addresses want the feature `device_address`");
-        }
         if !(0.0..=1.0).contains(&order.priority) {
             return invalid("a priority lies between 0 and 1");
         }
@@ -139,7 +136,9 @@ impl Device for Vulkan {
         self.check(order)?;
         let resource = order.dedicated.filter(|_| self.requirements2.is_some());
         let mut dedicated = resource.map(dedicated_info);
-        let mut flags = order.device_address.then(|| {
+        // Blocks that are shared are ordered for every buffer; without the feature there is no
+        // buffer with an address.
+        let mut flags = (order.device_address && self.features.device_address).then(|| {
             vk::MemoryAllocateFlagsInfo::default().flags(vk::MemoryAllocateFlags::DEVICE_ADDRESS)
         });
         let mut priority = self
@@ -215,9 +214,14 @@ impl Device for Vulkan {
             self.instance
                 .get_physical_device_memory_properties2(self.physical_device, &mut properties);
         };
-        let heaps = answer.heap_budget.iter().zip(answer.heap_usage);
-        let budgets = heaps.map(|(&budget, usage)| HeapBudget { budget, usage });
-        Some(budgets.take(self.properties.heaps.len()).collect())
+        let heaps = self.properties.heaps.iter().zip(answer.heap_budget).zip(answer.heap_usage);
+        // Vulkan says that no budget is zero or passes its heap; some drivers have not filled
+        // theirs, which is as if they could not say.
+        let budget = |((heap, budget), usage): ((&Heap, u64), u64)| {
+            let budget = budget.min(heap.size);
+            (budget != 0).then_some(HeapBudget { budget, usage })
+        };
+        heaps.map(budget).collect()
     }
 }
 

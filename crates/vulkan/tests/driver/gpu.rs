@@ -1,0 +1,274 @@
+//! An instance, a device and a queue for one test.
+
+use crate::messages::{Checker, LAYER, Messages};
+use ash::{ext, vk};
+use polder_vulkan::{Features, Vulkan};
+use std::env;
+use std::ffi::c_char;
+use std::sync::{Arc, Mutex};
+
+/// The driver that the machine is said to have.
+const DRIVER_VARIABLE: &str = "POLDER_TEST_DRIVER";
+
+/// What a test wants of its device.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// What the application says it was written for.
+    pub api_version: u32,
+    /// Which of the features that are there are enabled.
+    pub enable: fn(Features) -> Features,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { api_version: vk::API_VERSION_1_3, enable: |supported| supported }
+    }
+}
+
+/// A queue and what its command buffers come from; Vulkan wants both used by one at a time.
+#[derive(Debug)]
+pub struct Queue {
+    pub queue: vk::Queue,
+    pub pool: vk::CommandPool,
+}
+
+/// A device with all that belongs to it; asserts when dropped that no message came.
+pub struct Gpu {
+    instance: ash::Instance,
+    messenger: Option<(ext::debug_utils::Instance, vk::DebugUtilsMessengerEXT)>,
+    messages: Arc<Messages>,
+    pub physical_device: vk::PhysicalDevice,
+    pub device: ash::Device,
+    pub features: Features,
+    pub queue: Mutex<Queue>,
+    driver: String,
+    /// The library stays loaded until the rest is gone: fields are dropped in this order.
+    _entry: ash::Entry,
+}
+
+impl Gpu {
+    /// Makes the usual device; `None`, once that was said, where the machine has none.
+    pub fn open() -> Option<Self> {
+        Self::open_with(&Options::default())
+    }
+
+    /// Makes a device.
+    pub fn open_with(options: &Options) -> Option<Self> {
+        let driver = env::var(DRIVER_VARIABLE).unwrap_or_default();
+        // SAFETY: The loader is the system's own and does no harm when it is loaded.
+        let Ok(entry) = (unsafe { ash::Entry::load() }) else { return left_out() };
+        let checker = Checker::find(&entry);
+        let messages = Messages::new(&driver);
+        let Some(instance) = make_instance(&entry, checker, &messages, options.api_version) else {
+            return left_out();
+        };
+        let Some(physical_device) = best(&instance) else {
+            // SAFETY: It was just made, and nothing was made from it.
+            unsafe { instance.destroy_instance(None) };
+            return left_out();
+        };
+        let messenger = (checker != Checker::None).then(|| messenger(&entry, &instance, &messages));
+        // SAFETY: The physical device is the instance's, which was made for this version.
+        let supported =
+            unsafe { Features::supported(&instance, physical_device, options.api_version) };
+        let features = (options.enable)(supported.expect("a driver lists its extensions"));
+        let (device, queue) = make_device(&instance, physical_device, &features);
+        let queue = Mutex::new(queue);
+        Some(Self {
+            instance,
+            messenger,
+            messages,
+            physical_device,
+            device,
+            features,
+            queue,
+            driver,
+            _entry: entry,
+        })
+    }
+
+    /// The heap's view of the device. It is dropped before the device.
+    pub fn vulkan(&self) -> Vulkan {
+        // SAFETY: The handles belong together, the tests drop the heap's view first, `features`
+        // is what `make_device` enabled, and the tests' create infos are valid.
+        unsafe { Vulkan::new(&self.instance, self.physical_device, &self.device, self.features) }
+    }
+
+    pub fn properties(&self) -> vk::PhysicalDeviceProperties {
+        // SAFETY: Instance and physical device live as long as `self`.
+        unsafe { self.instance.get_physical_device_properties(self.physical_device) }
+    }
+
+    pub fn memory_properties(&self) -> vk::PhysicalDeviceMemoryProperties {
+        // SAFETY: As above.
+        unsafe { self.instance.get_physical_device_memory_properties(self.physical_device) }
+    }
+
+    /// What Vulkan 1.1 says of the largest block.
+    pub fn block_size_max(&self) -> u64 {
+        let mut maintenance3 = vk::PhysicalDeviceMaintenance3Properties::default();
+        let mut properties = vk::PhysicalDeviceProperties2::default().push_next(&mut maintenance3);
+        // SAFETY: As above; the tests that ask have Vulkan 1.1.
+        unsafe {
+            self.instance.get_physical_device_properties2(self.physical_device, &mut properties);
+        }
+        maintenance3.max_memory_allocation_size
+    }
+
+    /// Whether submitted work is done; some drivers only answer questions.
+    pub fn executes(&self) -> bool {
+        !self.driver.starts_with("radv:") && !self.is_mock()
+    }
+
+    /// Whether the driver only says what a driver could say.
+    pub fn is_mock(&self) -> bool {
+        self.driver == "mock"
+    }
+
+    /// Takes what the layer said so far; `None` where there is no layer.
+    pub fn take_messages(&self) -> Option<Vec<String>> {
+        self.messenger.is_some().then(|| self.messages.take())
+    }
+
+    /// Whether memory runs out at the size that the heap states, as on a real device.
+    pub fn has_real_heaps(&self) -> bool {
+        self.driver.starts_with("radv:")
+    }
+
+    /// Whether several threads may call the driver; the shim keeps its state without a lock.
+    pub fn takes_threads(&self) -> bool {
+        !self.driver.starts_with("radv:")
+    }
+}
+
+impl Drop for Gpu {
+    fn drop(&mut self) {
+        let queue = self.queue.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // SAFETY: The pool is the device's, and `work` waits for all that it submits.
+        unsafe { self.device.destroy_command_pool(queue.pool, None) };
+        // SAFETY: The tests drop what they made from the device first; what they forgot is what
+        // the layer reports.
+        unsafe { self.device.destroy_device(None) };
+        if let Some((functions, messenger)) = &self.messenger {
+            // SAFETY: It was made from this instance and is destroyed once.
+            unsafe { functions.destroy_debug_utils_messenger(*messenger, None) };
+        }
+        // SAFETY: The device and the messenger were all that was made from it.
+        unsafe { self.instance.destroy_instance(None) };
+        if !std::thread::panicking() {
+            self.messages.assert_none();
+        }
+    }
+}
+
+/// Says that there is no device; fails where one was promised.
+fn left_out<T>() -> Option<T> {
+    let promised = env::var_os(DRIVER_VARIABLE);
+    assert_eq!(promised, None, "the driver that {DRIVER_VARIABLE} names is there");
+    println!("left out: no Vulkan device here");
+    None
+}
+
+fn make_instance(
+    entry: &ash::Entry,
+    checker: Checker,
+    messages: &Arc<Messages>,
+    api_version: u32,
+) -> Option<ash::Instance> {
+    let pointers = |names: &[&core::ffi::CStr]| -> Vec<*const c_char> {
+        names.iter().map(|name| name.as_ptr()).collect()
+    };
+    let layers = if checker == Checker::None { Vec::new() } else { pointers(&[LAYER]) };
+    let extensions = pointers(checker.extension_names());
+    let application = vk::ApplicationInfo::default().api_version(api_version);
+    let mut messenger = messages.messenger();
+
+    let on = vk::TRUE;
+    let setting = vk::LayerSettingEXT {
+        value_count: 1,
+        p_values: (&raw const on).cast(),
+        ..vk::LayerSettingEXT::default()
+            .layer_name(LAYER)
+            .setting_name(c"validate_sync")
+            .ty(vk::LayerSettingTypeEXT::BOOL32)
+    };
+    let settings = [setting];
+    let mut settings = vk::LayerSettingsCreateInfoEXT::default().settings(&settings);
+    let enables = [vk::ValidationFeatureEnableEXT::SYNCHRONIZATION_VALIDATION];
+    let mut enables = vk::ValidationFeaturesEXT::default().enabled_validation_features(&enables);
+
+    let mut info = vk::InstanceCreateInfo::default()
+        .application_info(&application)
+        .enabled_layer_names(&layers)
+        .enabled_extension_names(&extensions);
+    info = match checker {
+        Checker::None => info,
+        Checker::BySettings => info.push_next(&mut settings).push_next(&mut messenger),
+        Checker::ByFeatures => info.push_next(&mut enables).push_next(&mut messenger),
+    };
+    if checker == Checker::None {
+        println!("left out: no validation layer here");
+    }
+    // SAFETY: Layers and extensions are there (`Checker::find`), and the chain outlives the call;
+    // the messages live in the same `Gpu` as the instance, or fall after it.
+    unsafe { entry.create_instance(&info, None) }.ok()
+}
+
+fn messenger(
+    entry: &ash::Entry,
+    instance: &ash::Instance,
+    messages: &Arc<Messages>,
+) -> (ext::debug_utils::Instance, vk::DebugUtilsMessengerEXT) {
+    let functions = ext::debug_utils::Instance::new(entry, instance);
+    // SAFETY: The instance has the extension, and the messages outlive it in `Gpu`.
+    let made = unsafe { functions.create_debug_utils_messenger(&messages.messenger(), None) };
+    (functions, made.expect("a messenger can be made"))
+}
+
+/// The physical device that a program would take: a real one before a processor.
+fn best(instance: &ash::Instance) -> Option<vk::PhysicalDevice> {
+    const ORDER: [vk::PhysicalDeviceType; 4] = [
+        vk::PhysicalDeviceType::DISCRETE_GPU,
+        vk::PhysicalDeviceType::INTEGRATED_GPU,
+        vk::PhysicalDeviceType::VIRTUAL_GPU,
+        vk::PhysicalDeviceType::CPU,
+    ];
+    // SAFETY: The instance is live.
+    let all = unsafe { instance.enumerate_physical_devices() }.unwrap_or_default();
+    let rank = |&device: &vk::PhysicalDevice| {
+        // SAFETY: The instance just named this device.
+        let kind = unsafe { instance.get_physical_device_properties(device) }.device_type;
+        ORDER.iter().position(|&one| one == kind).unwrap_or(ORDER.len())
+    };
+    all.into_iter().min_by_key(rank)
+}
+
+fn make_device(
+    instance: &ash::Instance,
+    physical_device: vk::PhysicalDevice,
+    features: &Features,
+) -> (ash::Device, Queue) {
+    // SAFETY: The physical device is the instance's.
+    let families = unsafe { instance.get_physical_device_queue_family_properties(physical_device) };
+    // Queues for graphics or computing also copy, whether they say so or not.
+    let copies = vk::QueueFlags::GRAPHICS | vk::QueueFlags::COMPUTE | vk::QueueFlags::TRANSFER;
+    let family = families.iter().position(|family| family.queue_flags.intersects(copies));
+    let family = family.expect("a device has a queue that copies") as u32;
+
+    let queues =
+        [vk::DeviceQueueCreateInfo::default().queue_family_index(family).queue_priorities(&[1.0])];
+    let names: Vec<_> = features.extension_names().iter().map(|name| name.as_ptr()).collect();
+    let mut structs = features.structs();
+    let info = structs.chain(
+        vk::DeviceCreateInfo::default().queue_create_infos(&queues).enabled_extension_names(&names),
+    );
+    // SAFETY: `features` names what the physical device supports, and the family is its.
+    let device = unsafe { instance.create_device(physical_device, &info, None) };
+    let device = device.expect("a device can be made");
+    // SAFETY: The device was made with one queue of this family.
+    let queue = unsafe { device.get_device_queue(family, 0) };
+    let info = vk::CommandPoolCreateInfo::default().queue_family_index(family);
+    // SAFETY: As above.
+    let pool = unsafe { device.create_command_pool(&info, None) };
+    (device, Queue { queue, pool: pool.expect("a command pool can be made") })
+}

@@ -1,0 +1,11 @@
+//! The device heap on whatever Vulkan driver the machine has.
+//!
+//! Each test makes an instance and a device of its own, with the validation layer where there is
+//! one; any message of it fails the test. Without a driver the tests say so and pass, unless
+//! `POLDER_TEST_DRIVER` names one that should be there.
+
+mod device;
+mod gpu;
+mod heap;
+mod messages;
+mod work;
