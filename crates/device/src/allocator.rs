@@ -222,7 +222,7 @@ impl<D: Device> Strategy<D> for Allocator<D> {
             }
         };
         let best = validate(request, self.properties(), ranking, u32::MAX)?;
-        if !self.is_alone(best, request)
+        if !self.is_alone(request)
             && let Some(allocation) = self.place(best, request)
         {
             return Ok(allocation);

@@ -143,7 +143,9 @@ impl<D: Device, V: Division> Arena<D, V> {
         rule: BudgetRule,
     ) -> Result<Allocation<D>, Refusal> {
         let ask = self.ask(request, 0);
-        let suggested = self.config.growth.next(session.held(), ask.size);
+        let growth = &self.config.growth;
+        let suggested = growth.for_request(session.held(), ask.size);
+        let suggested = suggested.unwrap_or_else(|| growth.next(session.held()));
         let first = V::block_size(&self.config.division, ask.size, ask.align, suggested);
         let too_large = || {
             let size_max = V::size_max(&self.config.division);
@@ -164,6 +166,11 @@ impl<D: Device, V: Division> Arena<D, V> {
             }
         }
         Err(refusal)
+    }
+
+    /// Tells whether a request for which no block has room gets one of its own.
+    pub fn is_large(&self, session: &Session<'_, D, V>, size: u64) -> bool {
+        self.config.growth.for_request(session.held(), size).is_none()
     }
 
     /// Adds an empty shared block, mapped if the request will want that.

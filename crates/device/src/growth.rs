@@ -17,16 +17,16 @@ pub struct Growth {
 
 /// The first block of every arena.
 const SIZE_LEAST: u64 = 1 << 20;
+/// A block of this size is taken whatever is held.
+const SIZE_SMALL: u64 = 4 << 20;
 /// The largest shared block in a heap that is not small.
 const SIZE_MOST: u64 = 256 << 20;
 /// A shared block takes at most this part of a small heap.
 const HEAP_SHARE: u64 = 8;
-/// The next block is this part of what is held.
-const HELD_SHARE: u64 = 8;
-/// A block holds this many requests of the size that made it, if it may.
+/// The next block is at most this part of what is held.
+const HELD_SHARE: u64 = 32;
+/// A block that is shared has room for so many requests of the size that made it.
 const REQUESTS_PER_BLOCK: u64 = 4;
-/// A request of this part of the largest block gets a block of its own.
-const DEDICATED_SHARE: u64 = 8;
 
 impl Growth {
     /// The sizes for a heap of `heap_size` bytes.
@@ -39,13 +39,24 @@ impl Growth {
         Self { size_least, size_most }
     }
 
-    /// Returns the size of the next shared block for an arena that holds `held` bytes and has a
-    /// request of `size`.
+    /// Returns the size of the next shared block for an arena that holds `held` bytes.
     #[must_use]
-    pub fn next(&self, held: u64, size: u64) -> u64 {
-        let share = (held / HELD_SHARE).max(size.saturating_mul(REQUESTS_PER_BLOCK));
-        let rounded = share.checked_next_power_of_two().unwrap_or(self.size_most);
+    pub fn next(&self, held: u64) -> u64 {
+        let share = held / HELD_SHARE;
+        let rounded = if share == 0 { 0 } else { 1 << share.ilog2() };
         rounded.clamp(self.size_least, self.size_most)
+    }
+
+    /// Returns the size of the next shared block that suits a request of `size`, or nothing when
+    /// it is so large that it gets a block of its own: of exactly its size, so nothing of it lies
+    /// idle. As blocks grow with what is held, so does what is large; there are never more than a
+    /// few hundred such blocks.
+    #[must_use]
+    pub fn for_request(&self, held: u64, size: u64) -> Option<u64> {
+        let next = self.next(held);
+        let wanted = size.checked_mul(REQUESTS_PER_BLOCK)?.checked_next_power_of_two()?;
+        let most = next.max(SIZE_SMALL.min(self.size_most));
+        (wanted <= most).then_some(wanted.max(next))
     }
 
     /// Returns the sizes to try one after the other when memory is short: `first`, and halves of
@@ -56,25 +67,32 @@ impl Growth {
             .take_while(move |&size| size > least);
         halves.chain(core::iter::once(least))
     }
-
-    /// Tells whether a request is so large that it gets a block of its own.
-    #[must_use]
-    pub const fn is_large(&self, size: u64) -> bool {
-        size > self.size_most / DEDICATED_SHARE
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::Growth;
 
+    const MIB: u64 = 1 << 20;
+
     #[test]
     fn blocks_begin_small_and_grow_with_what_is_held() {
         let growth = Growth::of_heap(24 << 30);
-        assert_eq!(growth.next(0, 512), 1 << 20);
-        assert_eq!(growth.next(0, 1 << 20), 4 << 20);
-        assert_eq!(growth.next(1 << 30, 512), 128 << 20);
-        assert_eq!(growth.next(100 << 30, 512), 256 << 20);
+        assert_eq!(growth.next(0), MIB);
+        assert_eq!(growth.next(100 * MIB), 4 * MIB);
+        assert_eq!(growth.next(1 << 30), 64 * MIB);
+        assert_eq!(growth.next(100 << 30), 256 * MIB);
+    }
+
+    #[test]
+    fn a_request_gets_a_block_with_room_for_more_or_one_of_its_own() {
+        let growth = Growth::of_heap(24 << 30);
+        assert_eq!(growth.for_request(0, 512), Some(MIB));
+        assert_eq!(growth.for_request(0, MIB), Some(4 * MIB));
+        assert_eq!(growth.for_request(0, MIB + 1), None);
+        assert_eq!(growth.for_request(1 << 30, 16 * MIB), Some(64 * MIB));
+        assert_eq!(growth.for_request(1 << 30, 17 * MIB), None);
+        assert_eq!(growth.for_request(0, u64::MAX), None);
     }
 
     #[test]

@@ -17,19 +17,19 @@ const BLOCK_COUNT_PERCENT: u64 = 75;
 type Outcome<D> = Result<Allocation<D>, Refusal>;
 
 impl<D: Device> Allocator<D> {
-    /// Tells whether a request gets a block of its own.
-    pub(super) fn is_alone(&self, memory_type: u32, request: &Request<'_, D>) -> bool {
-        let needs = &request.requirements;
-        if needs.dedicated == DedicatedWish::Required
-            || request.wish.placement == Placement::Dedicated
-        {
-            return true;
+    /// Tells whether a request gets a block of its own wherever there is room.
+    #[inline]
+    pub(super) fn is_alone(&self, request: &Request<'_, D>) -> bool {
+        match request.requirements.dedicated {
+            _ if request.wish.placement == Placement::Dedicated => true,
+            DedicatedWish::Required => true,
+            DedicatedWish::Preferred => self.has_blocks_to_spare(),
+            DedicatedWish::None => false,
         }
-        let first = self.first_arena(memory_type, request.wish.lifetime);
-        let is_large = self.arena(first).config().growth.is_large(needs.size);
-        if !is_large && needs.dedicated == DedicatedWish::None {
-            return false;
-        }
+    }
+
+    /// Tells whether blocks may be taken that are not needed.
+    fn has_blocks_to_spare(&self) -> bool {
         let most = self.properties().limits.block_count_max / 100 * BLOCK_COUNT_PERCENT;
         self.supply.block_count() < most
     }
@@ -112,7 +112,7 @@ impl<D: Device> Allocator<D> {
 
     /// Does everything to get memory of one type.
     fn obtain(&self, memory_type: u32, request: &Request<'_, D>, rule: BudgetRule) -> Outcome<D> {
-        let alone = self.is_alone(memory_type, request);
+        let alone = self.is_alone(request);
         let first = self.take(memory_type, request, rule, alone);
         let Err(Refusal::Short(_)) = first else { return first };
         let must_be_alone = request.requirements.dedicated == DedicatedWish::Required
@@ -145,11 +145,23 @@ impl<D: Device> Allocator<D> {
         } else {
             arena.place(&mut session, request).and_then(|placed| match placed {
                 Some(allocation) => Ok(allocation),
+                None if self.is_large(arena, &session, request) => {
+                    arena.dedicate(&mut session, request, rule)
+                }
                 None => arena.grow(&mut session, request, rule),
             })
         };
         arena.end(session);
         result
+    }
+
+    fn is_large(
+        &self,
+        arena: &Arena<D, Mixed>,
+        session: &Session<'_, D, Mixed>,
+        request: &Request<'_, D>,
+    ) -> bool {
+        arena.is_large(session, request.requirements.size) && self.has_blocks_to_spare()
     }
 
     /// Allocates from what any arena of the type has, of either lifetime.

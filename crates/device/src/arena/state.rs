@@ -202,7 +202,7 @@ impl<D: Device, V: Division> State<D, V> {
         let size = |index| self.block(index).grant.size;
         let (small, large) =
             if size(block) < size(other) { (block, other) } else { (other, block) };
-        let wanted = self.growth.next(self.used, 1);
+        let wanted = self.growth.next(self.used);
         let (kept, dropped) = if size(large) <= wanted { (large, small) } else { (small, large) };
         self.empty = Some(kept);
         self.discard(dropped);
