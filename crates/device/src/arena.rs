@@ -9,8 +9,7 @@
 //! # Invariants
 //!
 //! 1. A live slot has an entry, and the entry's part of its block is the slot's.
-//! 2. A block that is shared is on one shelf; its division has no more room and free bytes than
-//!    the shelf says.
+//! 2. A block that is shared is on the shelf for its division's room.
 //! 3. A dedicated block has exactly one slot.
 //! 4. A block's map count is the sum of its allocations', and it is mapped while that is not zero.
 //! 5. Held bytes are the sum of the blocks' sizes, used bytes that of the live allocations'.
@@ -18,6 +17,7 @@
 
 mod account;
 mod mapping;
+mod shelves;
 mod state;
 
 pub use mapping::Coherence;

@@ -24,7 +24,7 @@ const SIZE_MOST: u64 = 256 << 20;
 /// A shared block takes at most this part of a small heap.
 const HEAP_SHARE: u64 = 8;
 /// The next block is at most this part of what is held.
-const HELD_SHARE: u64 = 32;
+const HELD_SHARE: u64 = 64;
 /// A block that is shared has room for so many requests of the size that made it.
 const REQUESTS_PER_BLOCK: u64 = 4;
 
@@ -79,8 +79,8 @@ mod tests {
     fn blocks_begin_small_and_grow_with_what_is_held() {
         let growth = Growth::of_heap(24 << 30);
         assert_eq!(growth.next(0), MIB);
-        assert_eq!(growth.next(100 * MIB), 4 * MIB);
-        assert_eq!(growth.next(1 << 30), 64 * MIB);
+        assert_eq!(growth.next(200 * MIB), 2 * MIB);
+        assert_eq!(growth.next(1 << 30), 16 * MIB);
         assert_eq!(growth.next(100 << 30), 256 * MIB);
     }
 
@@ -90,8 +90,8 @@ mod tests {
         assert_eq!(growth.for_request(0, 512), Some(MIB));
         assert_eq!(growth.for_request(0, MIB), Some(4 * MIB));
         assert_eq!(growth.for_request(0, MIB + 1), None);
-        assert_eq!(growth.for_request(1 << 30, 16 * MIB), Some(64 * MIB));
-        assert_eq!(growth.for_request(1 << 30, 17 * MIB), None);
+        assert_eq!(growth.for_request(1 << 30, 4 * MIB), Some(16 * MIB));
+        assert_eq!(growth.for_request(1 << 30, 5 * MIB), None);
         assert_eq!(growth.for_request(0, u64::MAX), None);
     }
 

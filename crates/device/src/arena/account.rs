@@ -36,7 +36,7 @@ impl<D: Device, V: Division> Arena<D, V> {
             shot.regions.push(RegionSnapshot { offset, size, allocation });
         };
         match &block.contents {
-            Contents::Shared { division, .. } => {
+            Contents::Shared { division } => {
                 division.walk(&mut visit);
                 shot.largest_free = division.largest_free();
             }
@@ -82,7 +82,7 @@ impl<D: Device, V: Division> State<D, V> {
     /// Returns the size of the largest free region of any shared block.
     pub fn largest_free(&self) -> u64 {
         let largest = self.blocks().filter_map(|index| match &self.block(index).contents {
-            Contents::Shared { division, .. } => Some(division.largest_free()),
+            Contents::Shared { division } => Some(division.largest_free()),
             Contents::Dedicated { .. } => None,
         });
         largest.max().unwrap_or(0)
@@ -103,7 +103,7 @@ impl<D: Device, V: Division> State<D, V> {
         assert_eq!(blocks.iter().map(|block| block.maps).sum::<u32>(), maps, "invariant 4");
         assert!(blocks.iter().all(|block| block.maps == 0 || block.pointer.is_some()));
         let divisions = blocks.iter().filter_map(|block| match &block.contents {
-            Contents::Shared { division, .. } => Some(division),
+            Contents::Shared { division } => Some(division),
             Contents::Dedicated { .. } => None,
         });
         assert!(divisions.clone().all(|division| division.check() == Ok(())), "its own invariants");

@@ -1,6 +1,7 @@
 //! The account of an arena: its blocks, its allocations, and which part is whose.
 
 use super::Tiling;
+use super::shelves::Shelves;
 use crate::allocation::HostPointer;
 use crate::device::Device;
 use crate::division::{Ask, Division, Part};
@@ -28,15 +29,15 @@ pub(super) struct Block<D: Device, V> {
 /// What lies in a block.
 #[derive(Debug)]
 pub(super) enum Contents<V> {
-    /// Parts, and the block's place among the shelves.
-    Shared { division: V, shelf: usize },
+    /// Parts.
+    Shared { division: V },
     /// One allocation, by its slot.
     Dedicated { slot: u32 },
 }
 
 impl<D: Device, V: Division> Block<D, V> {
     pub fn shared(grant: Grant<D::Memory>, division: V) -> Self {
-        let contents = Contents::Shared { division, shelf: 0 };
+        let contents = Contents::Shared { division };
         Self { grant, contents, maps: 0, pointer: None, idle: 0 }
     }
 
@@ -45,10 +46,10 @@ impl<D: Device, V: Division> Block<D, V> {
         Self { grant, contents, maps: 0, pointer: None, idle: 0 }
     }
 
-    /// The division and the shelf of a block that is known to be shared.
-    fn parts(&mut self) -> (&mut V, &mut usize) {
+    /// The division of a block that is known to be shared.
+    fn division(&mut self) -> &mut V {
         match &mut self.contents {
-            Contents::Shared { division, shelf } => (division, shelf),
+            Contents::Shared { division } => division,
             Contents::Dedicated { .. } => unreachable!("only shared blocks are on shelves"),
         }
     }
@@ -91,16 +92,6 @@ pub struct Note {
     pub backtrace: Option<Box<Backtrace>>,
 }
 
-/// What choosing a shared block needs to know of it, side by side for all of them.
-#[derive(Clone, Copy, Debug)]
-struct Shelf {
-    /// Nothing larger fits. An allocation leaves it as it was, too large, until one is missed.
-    room: u64,
-    /// Bytes that no allocation used when room was last looked at.
-    free: u64,
-    block: u32,
-}
-
 /// See the [module](self).
 #[derive(Debug)]
 pub struct State<D: Device, V> {
@@ -108,8 +99,8 @@ pub struct State<D: Device, V> {
     growth: Growth,
     blocks: Vec<Option<Block<D, V>>>,
     vacant: Vec<u32>,
-    /// The shared blocks, about the fullest first, so that the emptiest can become empty.
-    shelves: Vec<Shelf>,
+    /// The shared blocks, by the room they have.
+    shelves: Shelves,
     /// The shared block in which nothing lies.
     empty: Option<u32>,
     entries: Vec<Entry>,
@@ -128,7 +119,7 @@ impl<D: Device, V: Division> State<D, V> {
             growth,
             blocks: Vec::new(),
             vacant: Vec::new(),
-            shelves: Vec::new(),
+            shelves: Shelves::new(),
             empty: None,
             entries: Vec::new(),
             notes: HashMap::new(),
@@ -164,21 +155,18 @@ impl<D: Device, V: Division> State<D, V> {
         }
     }
 
-    /// Finds and takes a part for `ask`, in the fullest block that has room.
+    /// Finds and takes a part for `ask`, in the tightest block that has room.
     pub(super) fn find(&mut self, ask: &Ask) -> Option<(u32, Part)> {
-        for place in 0..self.shelves.len() {
-            let Shelf { room, block, .. } = self.shelves[place];
-            if room < ask.size {
-                continue;
-            }
-            let Some(part) = self.division(block).allocate(ask) else {
+        let mut next = self.shelves.first(ask.size);
+        while let Some(block) = next {
+            if let Some(part) = self.division(block).allocate(ask) {
+                if self.empty == Some(block) {
+                    self.empty = None;
+                }
                 self.settle(block);
-                continue;
-            };
-            if self.empty == Some(block) {
-                self.empty = None;
+                return Some((block, part));
             }
-            return Some((block, part));
+            next = self.shelves.after(block);
         }
         None
     }
@@ -218,8 +206,6 @@ impl<D: Device, V: Division> State<D, V> {
         let shared = matches!(block.contents, Contents::Shared { .. });
         self.blocks[index as usize] = Some(block);
         if shared {
-            self.shelves.push(Shelf { room: 0, free: 0, block: index });
-            *self.block_mut(index).parts().1 = self.shelves.len() - 1;
             self.settle(index);
         }
         index
@@ -233,13 +219,7 @@ impl<D: Device, V: Division> State<D, V> {
         if self.empty == Some(index) {
             self.empty = None;
         }
-        if let Contents::Shared { shelf, .. } = block.contents {
-            self.shelves.remove(shelf);
-            for place in shelf..self.shelves.len() {
-                let block = self.shelves[place].block;
-                *self.block_mut(block).parts().1 = place;
-            }
-        }
+        self.shelves.take(index);
         self.surplus.push(block.grant);
     }
 
@@ -262,27 +242,11 @@ impl<D: Device, V: Division> State<D, V> {
         self.empty = kept.or(self.empty);
     }
 
-    /// Brings a shared block's shelf up to date, and one step nearer to its place in the order.
-    fn settle(&mut self, index: u32) {
-        let block = self.blocks[index as usize].as_mut().expect("the block is there");
-        let size = block.grant.size;
-        let (division, shelf) = block.parts();
-        let place = *shelf;
-        let free = size - division.used();
-        self.shelves[place] = Shelf { room: division.room(), free, block: index };
-        if place > 0 && self.shelves[place - 1].free > free {
-            self.swap_shelves(place - 1, place);
-        } else if self.shelves.get(place + 1).is_some_and(|next| next.free < free) {
-            self.swap_shelves(place, place + 1);
-        }
-    }
-
-    fn swap_shelves(&mut self, one: usize, other: usize) {
-        self.shelves.swap(one, other);
-        for place in [one, other] {
-            let block = self.shelves[place].block;
-            *self.block_mut(block).parts().1 = place;
-        }
+    /// Puts a shared block on the shelf for the room it has.
+    #[inline]
+    fn settle(&mut self, block: u32) {
+        let room = self.division(block).room();
+        self.shelves.put(block, room);
     }
 
     /// Writes a new allocation's entry; returns its block's memory and its own host pointer.
@@ -337,17 +301,15 @@ impl<D: Device, V: Division> State<D, V> {
     }
 
     pub(super) fn check_shelves(&self) {
-        for (place, &Shelf { room, free, block }) in self.shelves.iter().enumerate() {
-            let Block { grant, contents, .. } = self.block(block);
-            let Contents::Shared { division, shelf } = contents else { panic!("invariant 2") };
-            assert!(*shelf == place && division.room() <= room, "invariant 2");
-            assert!(grant.size - division.used() <= free, "invariant 2");
-            assert_eq!(self.empty == Some(block), division.count() == 0, "invariant 6");
+        for index in self.blocks() {
+            let Contents::Shared { division } = &self.block(index).contents else { continue };
+            assert!(self.shelves.is_right(index, division.room()), "invariant 2");
+            assert_eq!(self.empty == Some(index), division.count() == 0, "invariant 6");
         }
     }
 
     fn division(&mut self, index: u32) -> &mut V {
-        self.block_mut(index).parts().0
+        self.block_mut(index).division()
     }
 }
 
