@@ -116,6 +116,7 @@ impl<D: Device, V: Division> Arena<D, V> {
     }
 
     /// Allocates from the blocks that the arena has; `None` when they have no room.
+    #[inline]
     pub fn place(
         &self,
         session: &mut Session<'_, D, V>,
@@ -212,6 +213,7 @@ impl<D: Device, V: Division> Arena<D, V> {
     }
 
     /// Writes the entry of a new allocation and makes its handle; nothing fails here.
+    #[inline]
     fn hand_out(
         &self,
         session: &mut Session<'_, D, V>,
@@ -235,6 +237,7 @@ impl<D: Device, V: Division> Arena<D, V> {
     }
 
     /// Frees an allocation; by the queue, when another thread works in the arena.
+    #[inline]
     pub fn free(&self, id: AllocationId) -> Result<(), Misuse> {
         let session = self.shared.free(key(id)).map_err(|stale| self.misuse(stale))?;
         if let Some(session) = session {
@@ -294,6 +297,7 @@ impl<D: Device, V: Division> Arena<D, V> {
         Misuse::Stale { id: self.id(stale.asked), generation: stale.found }
     }
 
+    #[inline]
     fn ask(&self, request: &Request<'_, D>, slot: u32) -> Ask {
         let Request { requirements, tiling, ref wish, .. } = *request;
         let align = requirements.align.max(self.align_least);

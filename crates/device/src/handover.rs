@@ -92,6 +92,7 @@ impl<T: TakeBack> Handover<T> {
     }
 
     /// Takes the lock if nobody holds it, and takes in what was freed meanwhile.
+    #[inline]
     pub fn try_lock(&self) -> Option<Held<'_, T>> {
         match self.locked.try_lock() {
             Ok(locked) => Some(self.held(locked)),
@@ -107,6 +108,7 @@ impl<T: TakeBack> Handover<T> {
     /// # Errors
     ///
     /// [`Stale`] when the key is not live; nothing has changed.
+    #[inline]
     pub fn free(&self, key: Key) -> Result<Option<Held<'_, T>>, Stale> {
         let retired = self.table.retire(key)?;
         if let Some(mut held) = self.try_lock() {
@@ -127,6 +129,7 @@ impl<T: TakeBack> Handover<T> {
         self.table.expect_live(key)
     }
 
+    #[inline]
     fn held<'a>(&'a self, locked: MutexGuard<'a, Locked<T>>) -> Held<'a, T> {
         let mut held = Held { shared: self, locked };
         if !self.queue.is_empty(&self.table) {
@@ -142,6 +145,7 @@ impl<T: TakeBack> Held<'_, T> {
     /// # Errors
     ///
     /// [`Full`] after nearly 2^32 slots.
+    #[inline]
     pub fn insert(&mut self) -> Result<Key, Full> {
         self.shared.table.insert(&mut self.locked.vacant)
     }

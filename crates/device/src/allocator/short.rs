@@ -35,6 +35,7 @@ impl<D: Device> Allocator<D> {
     }
 
     /// Allocates from what this thread's arena has; or nothing.
+    #[inline]
     pub(super) fn place(
         &self,
         memory_type: u32,
@@ -47,6 +48,7 @@ impl<D: Device> Allocator<D> {
     }
 
     /// The arena that this thread keeps to, or the next that nobody works in.
+    #[inline]
     fn work_in(
         &self,
         memory_type: u32,

@@ -14,6 +14,7 @@ thread_local! {
 const UNKNOWN: u32 = u32::MAX;
 
 /// Returns the number of this thread's arena, among `count`.
+#[inline]
 pub fn home(count: u32) -> u32 {
     let home = HOME.get();
     if home < count {

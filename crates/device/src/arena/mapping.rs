@@ -27,6 +27,7 @@ pub enum Coherence {
 
 impl<D: Device, V: Division> State<D, V> {
     /// Maps a block if its next allocation wants that.
+    #[inline]
     pub(super) fn prepare(&mut self, block: u32, mapping: Mapping) -> Result<(), DeviceError> {
         match mapping {
             Mapping::Counted => Ok(()),
@@ -57,6 +58,7 @@ impl<D: Device, V: Division> State<D, V> {
     }
 
     /// Counts an operation in a block whose mapping nobody uses; after some it ends.
+    #[inline]
     pub(super) fn rest(&mut self, index: u32) {
         let block = self.block_mut(index);
         if block.pointer.is_none() || block.maps > 0 {

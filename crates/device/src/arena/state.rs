@@ -47,6 +47,7 @@ impl<D: Device, V: Division> Block<D, V> {
     }
 
     /// The division of a block that is known to be shared.
+    #[inline]
     fn division(&mut self) -> &mut V {
         match &mut self.contents {
             Contents::Shared { division } => division,
@@ -156,6 +157,7 @@ impl<D: Device, V: Division> State<D, V> {
     }
 
     /// Finds and takes a part for `ask`, in the tightest block that has room.
+    #[inline]
     pub(super) fn find(&mut self, ask: &Ask) -> Option<(u32, Part)> {
         let mut next = self.shelves.first(ask.size);
         while let Some(block) = next {
@@ -172,6 +174,7 @@ impl<D: Device, V: Division> State<D, V> {
     }
 
     /// Undoes [`find`](Self::find).
+    #[inline]
     pub(super) fn put_back(&mut self, block: u32, part: u32) {
         let division = self.division(block);
         division.free(part);
@@ -250,6 +253,7 @@ impl<D: Device, V: Division> State<D, V> {
     }
 
     /// Writes a new allocation's entry; returns its block's memory and its own host pointer.
+    #[inline]
     pub(super) fn enter(&mut self, slot: u32, entry: Entry) -> (D::Memory, Option<HostPointer>) {
         if self.entries.len() <= slot as usize {
             self.entries.resize(slot as usize + 1, entry);
@@ -270,6 +274,7 @@ impl<D: Device, V: Division> State<D, V> {
         (entry, block.grant.memory, pointer)
     }
 
+    #[inline]
     pub(super) fn note(&mut self, slot: u32, name: Option<&str>, backtraces: bool) {
         if name.is_none() && !backtraces {
             return;
@@ -314,6 +319,7 @@ impl<D: Device, V: Division> State<D, V> {
 }
 
 impl<D: Device, V: Division> TakeBack for State<D, V> {
+    #[inline]
     fn take_back(&mut self, slot: u32) {
         let Entry { block, part, size, maps, noted, .. } = self.entries[slot as usize];
         self.used -= size;
