@@ -27,8 +27,8 @@ pub use allocation::{Allocation, AllocationId, AllocatorId, HostPointer};
 pub use allocator::{Allocator, Options};
 pub use choice::{Explanation, Verdict};
 pub use device::{
-    DedicatedWish, Device, DeviceError, DeviceProperties, MemoryProperties, Requirements, Resource,
-    Resources, Tiling,
+    DedicatedWish, Device, DeviceError, DeviceKind, DeviceProperties, MemoryProperties,
+    Requirements, Resource, Resources, Tiling,
 };
 pub use error::{AllocError, CreateError, FreeError, MapError, Misuse, Shortage, ShortageCause};
 pub use factory::{Buffer, Factory, Image};

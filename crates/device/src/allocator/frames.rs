@@ -7,6 +7,7 @@ use super::Allocator;
 use crate::allocation::Allocation;
 use crate::device::{Device, Resource};
 use crate::strategy::Strategy;
+use core::fmt;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -18,10 +19,19 @@ pub(crate) type Destroy<D> = (
 );
 
 /// Something that waits to be freed: memory, and the resource bound to it if there is one.
-#[derive(Debug)]
 pub struct Waiting<D: Device> {
     pub(crate) destroy: Option<Destroy<D>>,
     pub(crate) allocation: Allocation<D>,
+}
+
+impl<D: Device> fmt::Debug for Waiting<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let resource = self.destroy.map(|(_, resource)| resource);
+        f.debug_struct("Waiting")
+            .field("resource", &resource)
+            .field("allocation", &self.allocation)
+            .finish()
+    }
 }
 
 impl<D: Device> From<Allocation<D>> for Waiting<D> {
