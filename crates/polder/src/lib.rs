@@ -11,7 +11,7 @@
 //!
 //! An allocator is made once, from the program's instance, physical device and device. Buffers and
 //! images come created, allocated and bound; what they are for is said by their
-//! [`Access`](device::Access).
+//! [`Access`].
 //!
 //! ```ignore
 //! /// Makes a staging buffer and a texture, and gives both back.
@@ -73,7 +73,7 @@
 //! # Where to go from here
 //!
 //! - Who touches the memory, how long it lives, whether it stays mapped: [`Wish`].
-//! - Handles that free themselves, at once or after a frame: [`Owned`](device::Owned).
+//! - Handles that free themselves, at once or after a frame: [`Owned`].
 //! - Why a memory type was chosen: [`Allocator::explain`].
 //! - What is where: [`Allocator::snapshot`].
 //! - Other strategies, and one's own: [`device::strategy`].
