@@ -44,7 +44,7 @@ pub fn run(context: &Context<'_>, report: &mut Report) {
                  the thread's own and allocates another. gpu-allocator and gpu-alloc stand behind \
                  a mutex; where nothing is shared, each thread has a space of its own. A second \
                  thread needs a second processor to itself, so the figures are those of the best \
-                 round for one thread and of the best for two, in which the machine did least else.";
+                 round for one thread and of the best for two, when the machine did least else.";
     report.section("Threads", words, &table);
     let given = gain(&figures, ALONE);
     if given.is_some_and(|given| given < GAIN) {

@@ -144,9 +144,8 @@ impl<D: Device, V: Division> Arena<D, V> {
         rule: BudgetRule,
     ) -> Result<Allocation<D>, Refusal> {
         let ask = self.ask(request, 0);
-        let growth = &self.config.growth;
-        let suggested = growth.for_request(session.held(), ask.size);
-        let suggested = suggested.unwrap_or_else(|| growth.next(session.held()));
+        let (growth, held) = (&self.config.growth, self.held_of_type());
+        let suggested = growth.for_request(held, ask.size).unwrap_or_else(|| growth.next(held));
         let first = V::block_size(&self.config.division, ask.size, ask.align, suggested);
         let too_large = || {
             let size_max = V::size_max(&self.config.division);
@@ -170,8 +169,12 @@ impl<D: Device, V: Division> Arena<D, V> {
     }
 
     /// Tells whether a request for which no block has room gets one of its own.
-    pub fn is_large(&self, session: &Session<'_, D, V>, size: u64) -> bool {
-        self.config.growth.for_request(session.held(), size).is_none()
+    pub fn is_large(&self, size: u64) -> bool {
+        self.config.growth.for_request(self.held_of_type(), size).is_none()
+    }
+
+    fn held_of_type(&self) -> u64 {
+        self.supply.held_of_type(self.config.memory_type)
     }
 
     /// Adds an empty shared block, mapped if the request will want that.

@@ -11,7 +11,7 @@
 //! | [`Tlsf`] | anything | constant time |
 //! | [`Buddy`] | sizes near powers of two | logarithmic time, up to half of a part unused |
 //! | [`Slab`] | very many of few sizes | constant time, some of a slab unused |
-//! | [`Linear`] | what is freed in the order of its making, or in the opposite one | constant time |
+//! | [`Linear`] | what is freed in the order of its making, or the opposite | constant time |
 //! | [`Combined`] | short-lived and other things, each by a strategy of its own | theirs |
 //!
 //! ```

@@ -79,6 +79,8 @@ pub struct Supply<D: Device> {
     device: Arc<D>,
     properties: DeviceProperties,
     heaps: Vec<Limited<DeviceSource<D>>>,
+    /// Bytes in blocks of each memory type.
+    held_of_types: Vec<AtomicU64>,
     blocks: AtomicU64,
 }
 
@@ -90,7 +92,8 @@ impl<D: Device> Supply<D> {
         let heaps = (0..properties.heaps.len())
             .map(|heap| Limited::new(DeviceSource(device.clone()), limit(heap)))
             .collect();
-        Self { device, properties, heaps, blocks: AtomicU64::new(0) }
+        let held_of_types = properties.memory_types.iter().map(|_| AtomicU64::new(0)).collect();
+        Self { device, properties, heaps, held_of_types, blocks: AtomicU64::new(0) }
     }
 
     /// Returns the device.
@@ -111,6 +114,11 @@ impl<D: Device> Supply<D> {
     /// Returns the bytes in blocks of a heap.
     pub fn held(&self, heap: u32) -> u64 {
         self.heaps[heap as usize].held()
+    }
+
+    /// Returns the bytes in blocks of a memory type, whatever arena they belong to.
+    pub fn held_of_type(&self, memory_type: u32) -> u64 {
+        self.held_of_types[memory_type as usize].load(Ordering::Relaxed)
     }
 
     /// Returns how many blocks are held in all heaps.
@@ -165,14 +173,17 @@ impl<D: Device> Supply<D> {
             let count_max = limits.block_count_max;
             return Err(Refusal::Short(ShortageCause::BlockCount { count_max }));
         }
-        self.heaps[heap as usize].acquire(order).map_err(|error| {
+        let grant = self.heaps[heap as usize].acquire(order).map_err(|error| {
             self.blocks.fetch_sub(1, Ordering::Relaxed);
             refusal(error, limits.block_count_max)
-        })
+        })?;
+        self.held_of_types[grant.memory_type as usize].fetch_add(grant.size, Ordering::Relaxed);
+        Ok(grant)
     }
 
     /// Gives a block back to the device.
     pub fn release(&self, grant: Grant<D::Memory>) {
+        self.held_of_types[grant.memory_type as usize].fetch_sub(grant.size, Ordering::Relaxed);
         self.heaps[self.heap_of(grant.memory_type) as usize].release(grant);
         self.blocks.fetch_sub(1, Ordering::Relaxed);
     }

@@ -147,7 +147,7 @@ impl<D: Device> Allocator<D> {
         } else {
             arena.place(&mut session, request).and_then(|placed| match placed {
                 Some(allocation) => Ok(allocation),
-                None if self.is_large(arena, &session, request) => {
+                None if arena.is_large(request.requirements.size) && self.has_blocks_to_spare() => {
                     arena.dedicate(&mut session, request, rule)
                 }
                 None => arena.grow(&mut session, request, rule),
@@ -155,15 +155,6 @@ impl<D: Device> Allocator<D> {
         };
         arena.end(session);
         result
-    }
-
-    fn is_large(
-        &self,
-        arena: &Arena<D, Mixed>,
-        session: &Session<'_, D, Mixed>,
-        request: &Request<'_, D>,
-    ) -> bool {
-        arena.is_large(session, request.requirements.size) && self.has_blocks_to_spare()
     }
 
     /// Allocates from what any arena of the type has, of either lifetime.
