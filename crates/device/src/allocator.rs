@@ -1,10 +1,10 @@
 //! The default allocator: every memory type, every thread, one handle.
 //!
-//! It ranks the memory types for a request ([`choice`](crate::choice)), and allocates from the
-//! first that has room. Each memory type has a few arenas; a thread keeps to one of them and goes
-//! to the next when it finds it busy, so threads share neither blocks nor locks. What is asked to
-//! live shortly goes to arenas of its own. A plain allocation or free touches the arena alone: no
-//! driver call, no lock that all threads share.
+//! It ranks the memory types for a request ([`Allocator::explain`] says how), and allocates from
+//! the first that has room. Each memory type has a few arenas; a thread keeps to one of them and
+//! goes to the next when it finds it busy, so threads share neither blocks nor locks. What is
+//! asked to live shortly goes to arenas of its own. A plain allocation or free touches the arena
+//! alone: no driver call, no lock that all threads share.
 //!
 //! When memory is short it tries, in this order: a smaller block, what other arenas have, the
 //! empty blocks that were kept, a block of exactly the size, the next memory type.

@@ -2,7 +2,7 @@
 //!
 //! A division is what makes one suballocation strategy differ from another: given one block, it
 //! hands out parts of it and takes them back. Everything else (taking blocks from the device,
-//! names and generations, mapping, threads) is the [arena's](crate::arena), written once. Write
+//! names and generations, mapping, threads) is the arena's, written once. Write
 //! your own division and [`Suballocator`](crate::strategy::Suballocator) makes a strategy of it.
 
 pub mod buddy;

@@ -9,8 +9,8 @@
 //! | [`Mode`] | where new parts go | what a free gives back |
 //! |---|---|---|
 //! | `Stack` | behind the last part | down to the last live part, once the part is the last |
-//! | `DoubleStack` | so, or from the block's end downwards ([`Search::UpperAddress`]) | so, at both ends |
-//! | `DoubleStack` | so, or downwards from the end ([`Search::UpperAddress`]) | so, at both ends |
+//! | `DoubleStack` | so, or downwards from the end, for upper addresses | so, at both ends |
+//! | `Ring` | behind the newest, and from the begin again | so, and up to the oldest part |
 //!
 //! Parts are freed in any order. A part freed between two live ones comes back when all on the
 //! one side that the mode recovers from are gone; an empty block is whole again in every mode.
