@@ -2,7 +2,7 @@
 //!
 //! [`Frames::play`] lets the crew work, fills a staging buffer for what it made, starts the copies,
 //! and, as soon as the device is done with the frame three before, compares what came back.
-//! Staging buffers are handed to the allocator at once, to be freed after their frame.
+//! Only then are its buffers used again.
 //!
 //! # Invariants
 //!
@@ -13,11 +13,11 @@ use super::crew::Crew;
 use super::phase::Progress;
 use super::probe::Work;
 use super::scene::BufferRole;
-use super::stage::{Batch, FRAMES_IN_FLIGHT, PayloadOf, Stage, TransferOf};
-use super::transfer::{Comparison, Passage, Scratch};
+use super::stage::{Batch, BatchOf, FRAMES_IN_FLIGHT, PayloadOf, Stage};
+use super::transfer::{Comparison, Passage, Ring, Scratch};
 use super::worker::Order;
 use crate::Failure;
-use polder::{Allocator, Factory, Snapshot};
+use polder::{Allocator, Snapshot};
 use std::collections::VecDeque;
 
 /// The bytes that went to and fro.
@@ -38,11 +38,14 @@ pub struct Frames<'a, S: Stage> {
     flights: VecDeque<Flight<S>>,
     traffic: Traffic,
     scratch: Scratch,
+    staging: Ring<S>,
+    read_back: Ring<S>,
 }
 
 /// A frame that the device may be at.
 struct Flight<S: Stage> {
     frame: u64,
+    staging: Option<Passage<S>>,
     read_back: Option<Passage<S>>,
 }
 
@@ -57,6 +60,8 @@ impl<'a, S: Stage> Frames<'a, S> {
             flights: VecDeque::new(),
             traffic: Traffic::default(),
             scratch: Scratch::default(),
+            staging: Ring::new(BufferRole::Staging),
+            read_back: Ring::new(BufferRole::ReadBack),
         }
     }
 
@@ -94,59 +99,53 @@ impl<'a, S: Stage> Frames<'a, S> {
             self.traffic.uploaded += done.written;
             progress.count(done.made as u64, done.retired as u64);
         }
-        let download = self.expect(downloads)?;
-        let upload = self.stage_bytes(uploads)?;
-        // SAFETY: The workers keep what they named until this frame is completed, `free_after`
-        // keeps the staging buffer and the flight the read-back buffer until then, and completed
-        // is what was waited for (invariant 2). The host is done with writing, and reads what comes
-        // back in `land`, after the waiting. Above, a frame was landed if this is one too many.
-        unsafe { self.stage.submit(self.frame, &Batch { upload, download }) }?;
+        let batch = self.begin_flight(uploads, downloads)?;
+        // SAFETY: The workers keep what they named until this frame is completed, and the flight
+        // keeps both buffers until then; completed is what was waited for (invariant 2). The host
+        // is done with writing, and reads what comes back in `land`, after the waiting. Above, a
+        // frame was landed if this is one too many.
+        unsafe { self.stage.submit(self.frame, &batch) }?;
         progress.add_bytes(self.traffic.uploaded - before);
         Ok(())
     }
 
-    /// Makes the frame a flight, with a buffer for what comes back.
-    fn expect(
+    /// Makes the frame a flight, with buffers for what goes and what comes back.
+    fn begin_flight(
         &mut self,
-        payloads: Vec<PayloadOf<S::Device>>,
-    ) -> Result<Option<TransferOf<S::Device>>, Failure> {
-        let read_back = Passage::new(self.allocator, BufferRole::ReadBack, payloads)?;
-        let transfer = read_back.as_ref().map(Passage::transfer);
-        self.flights.push_back(Flight { frame: self.frame, read_back });
-        Ok(transfer)
-    }
-
-    /// Fills a staging buffer, which is freed after the frame.
-    fn stage_bytes(
-        &mut self,
-        payloads: Vec<PayloadOf<S::Device>>,
-    ) -> Result<Option<TransferOf<S::Device>>, Failure> {
-        let staging = Passage::<S>::new(self.allocator, BufferRole::Staging, payloads)?;
-        let Some(mut staging) = staging else { return Ok(None) };
-        let written = staging.write(self.allocator, &mut self.scratch.first);
-        let transfer = staging.transfer();
-        self.allocator.free_after(self.frame, staging.buffer)?;
-        self.traffic.uploaded += written?;
-        Ok(Some(transfer))
+        uploads: Vec<PayloadOf<S::Device>>,
+        downloads: Vec<PayloadOf<S::Device>>,
+    ) -> Result<BatchOf<S::Device>, Failure> {
+        // First of all, so that `land` finds the buffers also when a step fails.
+        self.flights.push_back(Flight { frame: self.frame, staging: None, read_back: None });
+        let flight = self.flights.back_mut().expect("one was just pushed");
+        flight.read_back = self.read_back.take(self.allocator, self.frame, downloads)?;
+        flight.staging = self.staging.take(self.allocator, self.frame, uploads)?;
+        if let Some(staging) = &mut flight.staging {
+            self.traffic.uploaded += staging.write(self.allocator, &mut self.scratch.first)?;
+        }
+        let upload = flight.staging.as_ref().map(Passage::transfer);
+        let download = flight.read_back.as_ref().map(Passage::transfer);
+        Ok(Batch { upload, download })
     }
 
     /// Waits for the oldest frame, and compares what it brought back.
     fn land(&mut self) -> Result<(), Failure> {
-        let Some(Flight { frame, read_back }) = self.flights.pop_front() else { return Ok(()) };
-        self.stage.wait(frame)?;
-        self.completed = frame;
-        self.allocator.complete_frame(frame);
-        let Some(read_back) = read_back else { return Ok(()) };
-        if self.work == Work::Executed {
-            let found = read_back.compare(self.allocator, &mut self.scratch)?;
-            self.traffic.comparison.compared += found.compared;
-            self.traffic.comparison.different += found.different;
-        }
-        self.allocator.destroy_buffer(read_back.buffer)?;
+        let Some(flight) = self.flights.pop_front() else { return Ok(()) };
+        self.stage.wait(flight.frame)?;
+        self.completed = flight.frame;
+        self.allocator.complete_frame(flight.frame);
+        flight.staging.into_iter().for_each(|staging| self.staging.put(staging));
+        let Some(read_back) = flight.read_back else { return Ok(()) };
+        let compared = match self.work {
+            Work::Executed => read_back.compare(self.allocator, &mut self.scratch),
+            Work::Dropped => Ok(Comparison::default()),
+        };
+        self.read_back.put(read_back);
+        self.traffic.comparison += compared?;
         Ok(())
     }
 
-    /// Waits for all frames; the device is idle then.
+    /// Waits for all frames, and gives up their buffers; the device is idle then.
     ///
     /// # Errors
     ///
@@ -157,6 +156,7 @@ impl<'a, S: Stage> Frames<'a, S> {
             let landed = self.land();
             result = result.and(landed);
         }
-        result
+        result = result.and(self.staging.end(self.allocator));
+        result.and(self.read_back.end(self.allocator))
     }
 }

@@ -7,7 +7,7 @@
 use super::random::fill;
 use super::scene::{BufferRole, Shape};
 use super::stage::{Batch, Payload, Stage};
-use super::transfer::Passage;
+use super::transfer::{Passage, Ring};
 use crate::Failure;
 use polder::device::Resource;
 use polder::{Allocator, Factory, Strategy, Wish};
@@ -61,7 +61,7 @@ fn passage<S: Stage>(
     role: BufferRole,
     payload: super::stage::PayloadOf<S::Device>,
 ) -> Result<Passage<S>, Failure> {
-    Ok(Passage::new(allocator, role, vec![payload])?.expect("there is a payload"))
+    Ok(Ring::new(role).take(allocator, 0, vec![payload])?.expect("there is a payload"))
 }
 
 fn bytes(seed: u64) -> [u8; SIZE] {
