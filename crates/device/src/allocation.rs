@@ -61,7 +61,7 @@ unsafe impl Send for HostPointer {}
 unsafe impl Sync for HostPointer {}
 
 impl HostPointer {
-    /// Wraps a pointer to the begin of a mapped block or allocation.
+    /// Wraps a pointer to the first byte of a mapped block or allocation.
     #[must_use]
     pub const fn new(pointer: NonNull<u8>) -> Self {
         Self(pointer)

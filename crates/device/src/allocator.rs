@@ -139,7 +139,12 @@ impl<D: Device> Allocator<D> {
     /// # Errors
     ///
     /// The allocation is another's, or was freed.
-    pub fn handle(&self, id: AllocationId) -> Result<Allocation<D>, Misuse> {
+    ///
+    /// # Safety
+    ///
+    /// Of all handles of the allocation only one is used: to touch its memory while another lives
+    /// is to have two owners.
+    pub unsafe fn handle(&self, id: AllocationId) -> Result<Allocation<D>, Misuse> {
         self.arena_of(id)?.handle(id)
     }
 
@@ -206,7 +211,9 @@ impl<D: Device> Allocator<D> {
     }
 }
 
-impl<D: Device> Strategy<D> for Allocator<D> {
+// SAFETY: Every answer is an arena's, whose parts are those of a division or whole blocks, and whose
+// table says which of them live.
+unsafe impl<D: Device> Strategy<D> for Allocator<D> {
     fn device(&self) -> &D {
         self.supply.device()
     }

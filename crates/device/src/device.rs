@@ -133,9 +133,11 @@ pub struct Order<B, I> {
     pub memory_type: u32,
     /// Between 0 and 1; what the driver evicts last. Ignored where the device knows none.
     pub priority: f32,
-    /// Whether buffers in the block can have a device address.
+    /// Whether buffers in the block can have a device address; ignored where the device has no such
+    /// addresses, for shared blocks always want it.
     pub device_address: bool,
-    /// The one resource that will be bound to it, if it is for one.
+    /// The one resource that will be bound to it, if it is for one; `size` is then exactly what
+    /// that needs.
     pub dedicated: Option<Resource<B, I>>,
 }
 
@@ -185,7 +187,14 @@ pub enum DeviceError {
 ///
 /// Every function may be called from any thread. The functions that take a handle trust it; the
 /// heap above makes sure of it and is safe.
-pub trait Device: Send + Sync + 'static {
+///
+/// # Safety
+///
+/// Safe code writes through what an implementation answers:
+/// - blocks that live at the same time do not share memory;
+/// - [`map`](Device::map) returns a pointer to as many bytes as the block has, good until it is
+///   unmapped or freed.
+pub unsafe trait Device: Send + Sync + 'static {
     /// A block.
     type Memory: Copy + Eq + Debug + Send + Sync + 'static;
     /// A buffer.
@@ -245,6 +254,7 @@ pub trait Device: Send + Sync + 'static {
     ///
     /// - Each block is mapped, and each range lies in it.
     /// - Each begin is a multiple of the atom; each end is one too, or the block's end.
+    /// - Nobody writes the host's bytes in the ranges meanwhile.
     unsafe fn flush(&self, ranges: &[MappedRange<Self::Memory>]) -> Result<(), DeviceError>;
 
     /// Makes device writes in `ranges` visible to the host.
@@ -255,7 +265,8 @@ pub trait Device: Send + Sync + 'static {
     ///
     /// # Safety
     ///
-    /// As for [`flush`](Self::flush); host writes in the ranges are flushed or given up.
+    /// As for [`flush`](Self::flush), and nobody reads them either; host writes in the ranges are
+    /// flushed or given up.
     unsafe fn invalidate(&self, ranges: &[MappedRange<Self::Memory>]) -> Result<(), DeviceError>;
 
     /// Asks the driver what it grants of each heap now; `None` where it cannot say. May be slow:
@@ -307,7 +318,12 @@ pub enum Tiling {
 }
 
 /// Makes the buffers and images that lie in blocks.
-pub trait Resources: Device {
+///
+/// # Safety
+///
+/// [`requirements`](Resources::requirements) asks for at least the bytes that the device touches
+/// through the resource.
+pub unsafe trait Resources: Device {
     /// What a buffer is made from.
     type BufferInfo<'a>;
     /// What an image is made from.

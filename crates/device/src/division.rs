@@ -66,7 +66,11 @@ pub struct Region {
 /// 1. Parts that are handed out do not overlap and lie in the block.
 /// 2. Their offsets are multiples of the alignment that was asked for.
 /// 3. Between a linear and an optimal part lies at least a page boundary of the granularity.
-pub trait Division: Debug + Send + 'static {
+///
+/// # Safety
+///
+/// Safe code writes to the parts: invariant 1 holds whatever is asked.
+pub unsafe trait Division: Debug + Send + 'static {
     /// What is the same for all blocks of a strategy.
     type Config: Clone + Debug + Send + Sync;
 

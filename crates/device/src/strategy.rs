@@ -43,7 +43,16 @@ use crate::request::Request;
 use core::ops::Range;
 
 /// An allocator of device memory. See the [module](self).
-pub trait Strategy<D: Device>: Send + Sync {
+///
+/// # Safety
+///
+/// Safe code writes to what an implementation hands out:
+/// - an allocation lies in live memory of [`device`](Strategy::device), of the memory type that it
+///   names, meets the request's requirements, and is nobody else's until it is freed;
+/// - a pointer from [`map`](Strategy::map) is to the allocation's bytes until it is unmapped or
+///   freed;
+/// - [`expect_live`](Strategy::expect_live) refuses what is not this strategy's or was freed.
+pub unsafe trait Strategy<D: Device>: Send + Sync {
     /// Returns the device that the memory comes from.
     fn device(&self) -> &D;
 

@@ -208,7 +208,8 @@ impl Drop for Bump {
     }
 }
 
-impl Strategy<Sim> for Bump {
+// SAFETY: The block lives as long as the strategy, the cursor only goes up, and nothing is mapped.
+unsafe impl Strategy<Sim> for Bump {
     fn device(&self) -> &Sim {
         &self.sim
     }

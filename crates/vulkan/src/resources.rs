@@ -100,7 +100,8 @@ impl Vulkan {
     }
 }
 
-impl Resources for Vulkan {
+// SAFETY: The needs are those that the driver itself states.
+unsafe impl Resources for Vulkan {
     type BufferInfo<'a> = vk::BufferCreateInfo<'a>;
     type ImageInfo<'a> = vk::ImageCreateInfo<'a>;
 

@@ -120,7 +120,9 @@ impl fmt::Debug for Vulkan {
     }
 }
 
-impl Device for Vulkan {
+// SAFETY: `vkAllocateMemory` gives memory of its own, and `vkMapMemory` with the whole size a pointer
+// to all of it, until it is unmapped or freed. That the handles are good is `new`'s contract.
+unsafe impl Device for Vulkan {
     type Memory = vk::DeviceMemory;
     type Buffer = vk::Buffer;
     type Image = vk::Image;

@@ -83,7 +83,8 @@ impl<'a, D: Device> Timed<'a, D> {
     }
 }
 
-impl<D: Device> Strategy<D> for Timed<'_, D> {
+// SAFETY: Every answer is the inner strategy's.
+unsafe impl<D: Device> Strategy<D> for Timed<'_, D> {
     fn device(&self) -> &D {
         self.allocator.device()
     }

@@ -99,7 +99,9 @@ pub struct Buddy {
     spare: u32,
 }
 
-impl Division for Buddy {
+// SAFETY: A part is a free node of the tree that is taken out of it; nodes that are taken are no
+// ancestors of each other.
+unsafe impl Division for Buddy {
     type Config = Config;
 
     fn new(config: &Config, size: u64, granularity: u64) -> Self {

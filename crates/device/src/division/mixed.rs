@@ -31,7 +31,8 @@ macro_rules! of_either {
     };
 }
 
-impl Division for Mixed {
+// SAFETY: Both are divisions, and a block keeps to one of them.
+unsafe impl Division for Mixed {
     type Config = Config;
 
     fn new(config: &Config, size: u64, granularity: u64) -> Self {

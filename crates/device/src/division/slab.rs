@@ -136,7 +136,8 @@ pub struct Slab {
     spare: u32,
 }
 
-impl Division for Slab {
+// SAFETY: A part is a slot whose bit was clear, of a slab that is a part of the inner space's.
+unsafe impl Division for Slab {
     type Config = Config;
 
     fn new(config: &Config, size: u64, granularity: u64) -> Self {

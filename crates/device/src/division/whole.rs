@@ -28,7 +28,8 @@ struct Only {
     slot: u32,
 }
 
-impl Division for Whole {
+// SAFETY: There is one part, and it is the block.
+unsafe impl Division for Whole {
     type Config = ();
 
     fn new((): &(), size: u64, _granularity: u64) -> Self {

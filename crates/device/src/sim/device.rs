@@ -18,7 +18,9 @@ use crate::device::{
 use std::ops::Range;
 use std::ptr::NonNull;
 
-impl Device for Sim {
+// SAFETY: A block is host memory of its own, as long as it says, and stays where it is until it is
+// freed.
+unsafe impl Device for Sim {
     type Memory = Memory;
     type Buffer = Buffer;
     type Image = Image;
@@ -66,7 +68,8 @@ impl Device for Sim {
     }
 }
 
-impl Resources for Sim {
+// SAFETY: The work functions check every range against the resource, whose needs are its bytes.
+unsafe impl Resources for Sim {
     type BufferInfo<'a> = BufferInfo;
     type ImageInfo<'a> = ImageInfo;
 

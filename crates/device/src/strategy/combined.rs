@@ -33,7 +33,8 @@ impl<S, G> Combined<S, G> {
     }
 }
 
-impl<D: Device, S: Strategy<D>, G: Strategy<D>> Strategy<D> for Combined<S, G> {
+// SAFETY: Every answer is that of one of the two, and the ids of their allocations differ.
+unsafe impl<D: Device, S: Strategy<D>, G: Strategy<D>> Strategy<D> for Combined<S, G> {
     fn device(&self) -> &D {
         self.general.device()
     }

@@ -92,7 +92,12 @@ impl<D: Device, V: Division> Suballocator<D, V> {
     /// # Errors
     ///
     /// The allocation is another's, or was freed.
-    pub fn handle(&self, id: AllocationId) -> Result<Allocation<D>, Misuse> {
+    ///
+    /// # Safety
+    ///
+    /// Of all handles of the allocation only one is used: to touch its memory while another lives
+    /// is to have two owners.
+    pub unsafe fn handle(&self, id: AllocationId) -> Result<Allocation<D>, Misuse> {
         self.expect_mine(id)?;
         self.arena.handle(id)
     }
@@ -124,7 +129,9 @@ impl<D: Device, V: Division> Suballocator<D, V> {
     }
 }
 
-impl<D: Device, V: Division> Strategy<D> for Suballocator<D, V> {
+// SAFETY: Every answer is the arena's, whose parts are those of its division or whole blocks, and
+// whose table says which of them live.
+unsafe impl<D: Device, V: Division> Strategy<D> for Suballocator<D, V> {
     fn device(&self) -> &D {
         self.arena.supply().device()
     }
