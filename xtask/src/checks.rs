@@ -59,7 +59,9 @@ pub fn miri(workspace: &Workspace) -> Outcome {
             command.env(name, value);
         }
     }
-    run(command.args(["miri", "test"]).args(packages))
+    command.args(["miri", "test"]).args(packages);
+    // Times show which test is too long for an interpreter.
+    run(command.args(["--", "-Zunstable-options", "--report-time"]))
 }
 
 /// The tests that loom runs in every order of their threads' steps.
