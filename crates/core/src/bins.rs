@@ -79,6 +79,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "exhaustive arithmetic without unsafe")]
     fn bins_tile_the_sizes_at_every_precision() {
         every_bin_begins_with_its_least_size::<0>();
         every_bin_begins_with_its_least_size::<2>();

@@ -79,7 +79,7 @@ fn each_access_gets_the_memory_type_that_suits_it() {
         (Preset::SwiftShader, [0, 0, 0, 0]),
         (Preset::Mock, [5, 0, 1, 1]),
     ];
-    for (preset, types) in expected {
+    for (preset, types) in expected.into_iter().take(if cfg!(miri) { 2 } else { 99 }) {
         let allocator = Allocator::new(Sim::preset(preset), Options::default());
         for (access, memory_type) in Access::ALL.into_iter().zip(types) {
             let allocation = allocator.allocate(&request(100, Wish::of(access))).unwrap();

@@ -17,7 +17,8 @@ fn request(size: u64, wish: Wish<'_>) -> Request<'_, Sim> {
 /// Every mixture of wishes that takes another way through the allocator.
 fn wishes() -> Vec<Wish<'static>> {
     let mut wishes = Vec::new();
-    for access in Access::ALL {
+    let accesses = if cfg!(miri) { &[Access::HostRandom] } else { &Access::ALL[..] };
+    for &access in accesses {
         for placement in [Placement::Auto, Placement::Dedicated] {
             for lifetime in [Lifetime::General, Lifetime::ShortLived] {
                 for mapping in [Mapping::Counted, Mapping::Persistent] {
@@ -78,12 +79,16 @@ fn nothing(_: &Allocator<Sim>) -> Vec<Allocation<Sim>> {
     Vec::new()
 }
 
-const PRESETS: [Preset; 4] =
-    [Preset::AmdVega10, Preset::Adreno630, Preset::NvidiaKeplerF0, Preset::Mock];
+/// Different in what matters; Miri has the patience for the one with non-coherent memory.
+const PRESETS: &[Preset] = if cfg!(miri) {
+    &[Preset::Adreno630]
+} else {
+    &[Preset::AmdVega10, Preset::Adreno630, Preset::NvidiaKeplerF0, Preset::Mock]
+};
 
 #[test]
 fn allocate_from_nothing() {
-    for preset in PRESETS {
+    for &preset in PRESETS {
         for wish in wishes() {
             for size in [1000, 100 << 20] {
                 if cfg!(miri) && size > 1000 {
@@ -106,7 +111,7 @@ fn allocate_beside_others() {
             .map(|access| allocator.allocate(&request(5000, Wish::of(access))).unwrap())
             .collect()
     };
-    for preset in PRESETS {
+    for &preset in PRESETS {
         for wish in wishes() {
             fail_every_call(preset, prepare, |allocator, _| {
                 let made = allocator.allocate(&request(1000, wish));
@@ -118,7 +123,7 @@ fn allocate_beside_others() {
 
 #[test]
 fn create_buffers_and_images() {
-    for preset in PRESETS {
+    for &preset in PRESETS {
         for wish in wishes() {
             fail_every_call(preset, nothing, |allocator, _| {
                 let made = allocator.create_buffer(&BufferInfo::default(), &wish);
@@ -137,7 +142,7 @@ fn write_and_read() {
     let prepare = |allocator: &Allocator<Sim>| {
         vec![allocator.allocate(&request(5000, Wish::of(Access::HostRandom))).unwrap()]
     };
-    for preset in PRESETS {
+    for &preset in PRESETS {
         fail_every_call(preset, prepare, |allocator, live| {
             allocator.write(&mut live[0], 10, &[7; 100]).is_ok()
         });

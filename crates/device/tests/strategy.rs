@@ -66,8 +66,8 @@ fn exercise(sim: &Sim, strategy: impl Strategy<Sim>) {
 }
 
 fn on_every_preset(work: impl Fn(Sim, Arc<Sim>)) {
-    for preset in Preset::ALL {
-        let sim = Sim::preset(preset);
+    for preset in if cfg!(miri) { &[Preset::Adreno630] } else { &Preset::ALL[..] } {
+        let sim = Sim::preset(*preset);
         work(sim.clone(), Arc::new(sim));
     }
 }

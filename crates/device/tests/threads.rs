@@ -7,7 +7,7 @@ use polder_device::{
 use std::sync::{Mutex, mpsc};
 
 const THREADS: u64 = if cfg!(miri) { 2 } else { 4 };
-const STEPS: u64 = if cfg!(miri) { 60 } else { 5_000 };
+const STEPS: u64 = if cfg!(miri) { 50 } else { 5_000 };
 
 /// A sequence that looks random enough (Lehmer, 64 bits).
 struct Random(u64);

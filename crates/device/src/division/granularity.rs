@@ -223,6 +223,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "exhaustive arithmetic without unsafe")]
     fn the_lowest_and_the_highest_place_are_those_of_a_search_byte_by_byte() {
         for (align, granularity) in [(1, 1), (4, 1), (1, 8), (2, 4), (8, 4), (4, 4)] {
             for tiling in TILINGS {
@@ -241,6 +242,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "exhaustive arithmetic without unsafe")]
     fn a_gap_with_the_slack_always_has_a_place() {
         use polder_core::space::Fit;
         for (align, granularity) in [(1, 1), (4, 1), (1, 8), (2, 4), (8, 4)] {
