@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_device_is_left_as_it_was_even_one_that_is_too_small() {
-        for heap_size in [1 << 20, 4 << 20, 16 << 20] {
+        for heap_size in [1 << 20, 4 << 20, 64 << 20] {
             let mut layout = Preset::Lavapipe.layout();
             layout.properties.heaps[0].size = heap_size;
             let sim = Sim::new(layout).unwrap();

@@ -6,8 +6,8 @@
 
 use super::random::fill;
 use super::scene::{BufferRole, Shape};
-use super::stage::{Batch, Payload, Stage};
-use super::transfer::{Passage, Ring};
+use super::stage::{Batch, Payload, PayloadOf, Stage};
+use super::transfer::Ring;
 use crate::Failure;
 use polder::device::Resource;
 use polder::{Allocator, Factory, Strategy, Wish};
@@ -33,36 +33,58 @@ pub fn probe<S: Stage>(
     let target = allocator.create_buffer(&S::buffer_info(size, role), &Wish::default())?;
     let resource = Resource::Buffer(target.handle());
     let payload = Payload { resource, shape: Shape::Buffer { role, size }, seed: SENT };
+    let mut there = Ring::new(BufferRole::Staging);
+    let mut back = Ring::new(BufferRole::ReadBack);
 
-    let mut staging = passage::<S>(allocator, BufferRole::Staging, payload)?;
-    staging.write(allocator, &mut Vec::new())?;
-    let upload = Batch { upload: Some(staging.transfer()), download: None };
-    // SAFETY: All was just made, is used by nothing else, and is destroyed below the waiting.
-    unsafe { stage.submit(frame, &upload) }?;
-    stage.wait(frame)?;
-
-    let mut read_back = passage::<S>(allocator, BufferRole::ReadBack, payload)?;
-    allocator.write(read_back.buffer.allocation_mut(), 0, &bytes(BEFORE))?;
-    let download = Batch { upload: None, download: Some(read_back.transfer()) };
-    // SAFETY: As above; the frame's copies before were waited for.
-    unsafe { stage.submit(frame, &download) }?;
-    stage.wait(frame)?;
-
-    let mut found = [0; SIZE];
-    allocator.read(read_back.buffer.allocation(), 0, &mut found)?;
-    for buffer in [staging.buffer, read_back.buffer, target] {
-        allocator.destroy_buffer(buffer)?;
-    }
-    judge(&found)
+    let sent = send(stage, allocator, frame, (&mut there, payload));
+    let found = sent.and_then(|()| receive(stage, allocator, frame, (&mut back, payload)));
+    there.end(allocator)?;
+    back.end(allocator)?;
+    allocator.destroy_buffer(target)?;
+    judge(&found?)
 }
 
-fn passage<S: Stage>(
+/// Copies the payload's bytes to its buffer.
+fn send<S: Stage>(
+    stage: &mut S,
     allocator: &Allocator<S::Device>,
-    role: BufferRole,
-    payload: super::stage::PayloadOf<S::Device>,
-) -> Result<Passage<S>, Failure> {
-    Ok(Ring::new(role).take(allocator, 0, vec![payload])?.expect("there is a payload"))
+    frame: u64,
+    (ring, payload): (&mut Ring<S>, PayloadOf<S::Device>),
+) -> Result<(), Failure> {
+    let mut staging = ring.take(allocator, frame, vec![payload])?.expect(PAYLOAD);
+    let written = staging.write(allocator, &mut Vec::new());
+    let upload = Batch { upload: Some(staging.transfer()), download: None };
+    ring.put(staging);
+    written?;
+    // SAFETY: The caller keeps the target until we return, and the ring keeps the staging buffer,
+    // which the host has written; we wait below.
+    unsafe { stage.submit(frame, &upload) }?;
+    stage.wait(frame)
 }
+
+/// Copies the payload's buffer to one that the host has filled, and returns what is there then.
+fn receive<S: Stage>(
+    stage: &mut S,
+    allocator: &Allocator<S::Device>,
+    frame: u64,
+    (ring, payload): (&mut Ring<S>, PayloadOf<S::Device>),
+) -> Result<[u8; SIZE], Failure> {
+    let mut read_back = ring.take(allocator, frame, vec![payload])?.expect(PAYLOAD);
+    let written = allocator.write(read_back.buffer.allocation_mut(), 0, &bytes(BEFORE));
+    let download = Batch { upload: None, download: Some(read_back.transfer()) };
+    // SAFETY: The caller keeps the target until we return, we keep the read-back buffer and touch
+    // it only after the waiting; the frame's copies before were waited for by `send`.
+    let copied = unsafe { stage.submit(frame, &download) }.and_then(|()| stage.wait(frame));
+    let mut found = [0; SIZE];
+    let read = copied.and_then(|()| {
+        let read = allocator.read(read_back.buffer.allocation(), 0, &mut found);
+        Ok(written.and(read)?)
+    });
+    ring.put(read_back);
+    read.map(|()| found)
+}
+
+const PAYLOAD: &str = "there is a payload";
 
 fn bytes(seed: u64) -> [u8; SIZE] {
     let mut bytes = [0; SIZE];
