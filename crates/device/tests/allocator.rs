@@ -144,6 +144,22 @@ fn short_lived_allocations_have_blocks_of_their_own() {
 }
 
 #[test]
+fn what_comes_and_goes_each_frame_calls_the_driver_once() {
+    let sim = Sim::preset(Preset::Lavapipe);
+    let allocator = Allocator::new(sim.clone(), Options::default());
+    let wish = Wish { lifetime: Lifetime::ShortLived, ..Wish::of(Access::HostWrites) };
+    let mut frames = std::collections::VecDeque::new();
+    for frame in 0..50 {
+        frames.push_back(allocator.allocate(&request(12 * MIB + frame, wish)).unwrap());
+        if frames.len() == 3 {
+            allocator.free(frames.pop_front().unwrap()).unwrap();
+        }
+    }
+    assert!(sim.calls(Call::Allocate) <= 6, "{} blocks", sim.calls(Call::Allocate));
+    frames.into_iter().for_each(|allocation| allocator.free(allocation).unwrap());
+}
+
+#[test]
 fn what_the_driver_wants_alone_is_alone() {
     let mut layout = Layout::default();
     layout.resources.dedicated_required_size = Some(MIB);

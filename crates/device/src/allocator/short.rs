@@ -147,7 +147,7 @@ impl<D: Device> Allocator<D> {
         } else {
             arena.place(&mut session, request).and_then(|placed| match placed {
                 Some(allocation) => Ok(allocation),
-                None if arena.is_large(request.requirements.size) && self.has_blocks_to_spare() => {
+                None if self.is_large(arena, request) => {
                     arena.dedicate(&mut session, request, rule)
                 }
                 None => arena.grow(&mut session, request, rule),
@@ -155,6 +155,14 @@ impl<D: Device> Allocator<D> {
         };
         arena.end(session);
         result
+    }
+
+    /// Tells whether a request that found no room gets a block of its own. What lives shortly does
+    /// not: a block each time would be a driver call each frame.
+    fn is_large(&self, arena: &Arena<D, Mixed>, request: &Request<'_, D>) -> bool {
+        request.wish.lifetime == Lifetime::General
+            && arena.is_large(request.requirements.size)
+            && self.has_blocks_to_spare()
     }
 
     /// Allocates from what any arena of the type has, of either lifetime.
