@@ -25,6 +25,7 @@ impl<const MANTISSA: u32> Bins<MANTISSA> {
     pub const COUNT: u32 = Self::floor(u64::MAX) + 1;
 
     /// Returns the bin that contains `size`: it holds sizes from `least(bin)` up to the next bin's.
+    #[inline]
     #[must_use]
     pub const fn floor(size: u64) -> u32 {
         if size < Self::PER_DOUBLING as u64 {
@@ -36,6 +37,7 @@ impl<const MANTISSA: u32> Bins<MANTISSA> {
 
     /// Returns the first bin whose members all hold `size`. May be [`COUNT`](Self::COUNT) for
     /// sizes near `u64::MAX`, which no region reaches.
+    #[inline]
     #[must_use]
     pub const fn ceil(size: u64) -> u32 {
         if size == 0 { 0 } else { Self::floor(size - 1) + 1 }
@@ -46,6 +48,7 @@ impl<const MANTISSA: u32> Bins<MANTISSA> {
     /// # Panics
     ///
     /// In debug builds, when `bin` is not below [`COUNT`](Self::COUNT).
+    #[inline]
     #[must_use]
     pub const fn least(bin: u32) -> u64 {
         debug_assert!(bin < Self::COUNT, "a bin is below COUNT");

@@ -38,6 +38,7 @@ impl<const WORDS: usize> BitSet<WORDS> {
     /// # Panics
     ///
     /// When `member` is not below [`LIMIT`](Self::LIMIT).
+    #[inline]
     pub const fn insert(&mut self, member: u32) {
         let word = member / WORD_BITS;
         self.words[word as usize] |= 1 << (member % WORD_BITS);
@@ -49,6 +50,7 @@ impl<const WORDS: usize> BitSet<WORDS> {
     /// # Panics
     ///
     /// When `member` is not below [`LIMIT`](Self::LIMIT).
+    #[inline]
     pub const fn remove(&mut self, member: u32) {
         let word = member / WORD_BITS;
         self.words[word as usize] &= !(1 << (member % WORD_BITS));
@@ -58,6 +60,7 @@ impl<const WORDS: usize> BitSet<WORDS> {
     }
 
     /// Tells whether `member` is in.
+    #[inline]
     #[must_use]
     pub const fn contains(&self, member: u32) -> bool {
         member < Self::LIMIT
@@ -65,6 +68,7 @@ impl<const WORDS: usize> BitSet<WORDS> {
     }
 
     /// Returns the least member that is at least `from`, in constant time.
+    #[inline]
     #[must_use]
     pub const fn next(&self, from: u32) -> Option<u32> {
         if from >= Self::LIMIT {
@@ -85,6 +89,7 @@ impl<const WORDS: usize> BitSet<WORDS> {
     }
 
     /// Returns the greatest member, in constant time.
+    #[inline]
     #[must_use]
     pub const fn last(&self) -> Option<u32> {
         match self.summary.checked_ilog2() {

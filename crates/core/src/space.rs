@@ -217,6 +217,7 @@ impl<R: Store<Record>, H: Store<u32>> Space<R, H> {
     /// # Errors
     ///
     /// Those of [`SpaceError`]; nothing has changed.
+    #[inline]
     pub fn allocate(&mut self, request: Request) -> Result<Placed, SpaceError> {
         self.allocate_where(request, &Aligned { align: request.align })
     }
@@ -226,6 +227,7 @@ impl<R: Store<Record>, H: Store<u32>> Space<R, H> {
     /// # Errors
     ///
     /// Those of [`SpaceError`]; nothing has changed.
+    #[inline]
     pub fn allocate_where(
         &mut self,
         request: Request,
@@ -252,6 +254,7 @@ impl<R: Store<Record>, H: Store<u32>> Space<R, H> {
     ///
     /// [`NotUsed`] when no used region has this name. A name that was freed and then given to
     /// another region is that region's: telling them apart is the caller's part.
+    #[inline]
     pub fn free(&mut self, id: RegionId) -> Result<Region, NotUsed> {
         let record = self.records.records().get(id.0 as usize).copied();
         let record = record.filter(Record::is_used).ok_or(NotUsed { id })?;
@@ -333,6 +336,7 @@ impl<R: Store<Record>, H: Store<u32>> Space<R, H> {
 
     /// Returns a size that no free region passes and that the largest one is nearly as large as
     /// (within a sixteenth), in constant time; 0 when all is used.
+    #[inline]
     #[must_use]
     pub const fn largest_free_bound(&self) -> u64 {
         match self.bins.last() {
@@ -410,6 +414,7 @@ impl<R: Store<Record>, H: Store<u32>> Space<R, H> {
     }
 
     /// Makes sure that one allocation's records are there.
+    #[inline]
     fn reserve_spares(&mut self) -> Result<(), SpaceError> {
         while self.spare_count < SPARES_PER_ALLOCATION {
             self.records.push(Record::EMPTY).map_err(|Full| SpaceError::NoRecords)?;
@@ -430,6 +435,7 @@ impl<R: Store<Record>, H: Store<u32>> Space<R, H> {
     }
 
     /// Cuts `offset..offset + size` out of a free region and returns its record, in no list.
+    #[inline]
     #[inline]
     fn carve(&mut self, region: u32, offset: u64, size: u64) -> u32 {
         self.unlist(region);

@@ -185,9 +185,9 @@ impl<S: SlotStore> Table<S> {
     /// # Errors
     ///
     /// [`Full`] when no slot is vacant and the storage does not grow; nothing has changed.
+    #[inline]
     pub fn insert(&self, vacant: &mut Vacant) -> Result<Key, Full> {
-        let index = self.take_vacant(vacant)?;
-        let slot = self.slot(index);
+        let (index, slot) = self.take_vacant(vacant)?;
         let generation = state(slot).generation() + 1;
         // No partner: a key that nobody was told yet is retired by nobody, and who is told it is
         // told this too.
@@ -196,12 +196,13 @@ impl<S: SlotStore> Table<S> {
     }
 
     /// Takes the slot vacated last or else the first that was never used.
-    fn take_vacant(&self, vacant: &mut Vacant) -> Result<u32, Full> {
+    fn take_vacant(&self, vacant: &mut Vacant) -> Result<(u32, &Slot<S::Word>), Full> {
         let index = vacant.first;
         if index != NONE {
+            let slot = self.slot(index);
             // No partner: only the owner touches the links of vacant slots.
-            vacant.first = self.link(index).load(Relaxed);
-            return Ok(index);
+            vacant.first = slot.link.load(Relaxed);
+            return Ok((index, slot));
         }
         let index = vacant.unused;
         if index == NONE {
@@ -211,7 +212,7 @@ impl<S: SlotStore> Table<S> {
             self.slots.grow()?;
         }
         vacant.unused += 1;
-        Ok(index)
+        Ok((index, self.slot(index)))
     }
 
     /// Ends the use that `key` names: at most one load and one compare-exchange, by any thread.
@@ -220,6 +221,7 @@ impl<S: SlotStore> Table<S> {
     ///
     /// [`Stale`] when the key is not live, also when another thread was faster; nothing has
     /// changed.
+    #[inline]
     pub fn retire(&self, key: Key) -> Result<Retired, Stale> {
         let stale = |found: State| Stale { asked: key, found: found.generation() };
         let slot = self.slots.get(key.slot).ok_or(stale(State::UNUSED))?;
@@ -291,6 +293,7 @@ impl<S: SlotStore> Table<S> {
     /// # Panics
     ///
     /// When `retired` is of another table, or was taken in twice.
+    #[inline]
     pub fn vacate(&self, vacant: &mut Vacant, retired: Retired) {
         let generation = retired.key.generation;
         let index = retired.into_node();

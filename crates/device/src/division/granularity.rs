@@ -140,6 +140,7 @@ impl Fit for Apart {
         (self.align.max(self.granularity) - 1).saturating_add(self.granularity - 1)
     }
 
+    #[inline]
     fn lowest(&self, candidate: &Candidate<'_>, size: u64) -> Option<u64> {
         self.lowest_in(&candidate.into(), size)
     }
