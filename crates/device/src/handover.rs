@@ -92,7 +92,7 @@ impl<T: TakeBack> Handover<T> {
     }
 
     /// Takes the lock if nobody holds it, and takes in what was freed meanwhile.
-    #[inline]
+    #[inline(always)]
     pub fn try_lock(&self) -> Option<Held<'_, T>> {
         match self.locked.try_lock() {
             Ok(locked) => Some(self.held(locked)),
@@ -129,7 +129,7 @@ impl<T: TakeBack> Handover<T> {
         self.table.expect_live(key)
     }
 
-    #[inline]
+    #[inline(always)]
     fn held<'a>(&'a self, locked: MutexGuard<'a, Locked<T>>) -> Held<'a, T> {
         let mut held = Held { shared: self, locked };
         if !self.queue.is_empty(&self.table) {
@@ -145,7 +145,7 @@ impl<T: TakeBack> Held<'_, T> {
     /// # Errors
     ///
     /// [`Full`] after nearly 2^32 slots.
-    #[inline]
+    #[inline(always)]
     pub fn insert(&mut self) -> Result<Key, Full> {
         self.shared.table.insert(&mut self.locked.vacant)
     }

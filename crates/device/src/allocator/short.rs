@@ -35,7 +35,7 @@ impl<D: Device> Allocator<D> {
     }
 
     /// Allocates from what this thread's arena has; or nothing.
-    #[inline]
+    #[inline(always)]
     pub(super) fn place(
         &self,
         memory_type: u32,
@@ -48,7 +48,7 @@ impl<D: Device> Allocator<D> {
     }
 
     /// The arena that this thread keeps to, or the next that nobody works in.
-    #[inline]
+    #[inline(always)]
     fn work_in(
         &self,
         memory_type: u32,

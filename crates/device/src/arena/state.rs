@@ -157,7 +157,7 @@ impl<D: Device, V: Division> State<D, V> {
     }
 
     /// Finds and takes a part for `ask`, in the tightest block that has room.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find(&mut self, ask: &Ask) -> Option<(u32, Part)> {
         let mut next = self.shelves.first(ask.size);
         while let Some(block) = next {
@@ -253,7 +253,7 @@ impl<D: Device, V: Division> State<D, V> {
     }
 
     /// Writes a new allocation's entry; returns its block's memory and its own host pointer.
-    #[inline]
+    #[inline(always)]
     pub(super) fn enter(&mut self, slot: u32, entry: Entry) -> (D::Memory, Option<HostPointer>) {
         if self.entries.len() <= slot as usize {
             self.entries.resize(slot as usize + 1, entry);
