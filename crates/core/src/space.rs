@@ -436,7 +436,6 @@ impl<R: Store<Record>, H: Store<u32>> Space<R, H> {
 
     /// Cuts `offset..offset + size` out of a free region and returns its record, in no list.
     #[inline]
-    #[inline]
     fn carve(&mut self, region: u32, offset: u64, size: u64) -> u32 {
         self.unlist(region);
         let mut carved = region;

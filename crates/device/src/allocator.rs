@@ -14,10 +14,10 @@ mod report;
 mod short;
 mod threads;
 
-pub use frames::Waiting;
+pub use frames::{Freeable, Waiting};
 
 use crate::allocation::{Allocation, AllocationId, AllocatorId, HostPointer};
-use crate::arena::{Arena, Coherence, Config};
+use crate::arena::{Arena, Coherence, Config, Kept};
 use crate::choice::{Explanation, Ranking, validate};
 use crate::device::{Device, DeviceProperties};
 use crate::division::mixed::{self, Mixed};
@@ -26,7 +26,7 @@ use crate::growth::Growth;
 use crate::request::{Access, Lifetime, Mapping, Request, Wish};
 use crate::snapshot::LeakReport;
 use crate::strategy::Strategy;
-use crate::supply::Supply;
+use crate::supply::{Refusal, Supply};
 use core::ops::Range;
 use std::sync::{Arc, OnceLock};
 
@@ -195,6 +195,7 @@ impl<D: Device> Allocator<D> {
             index,
             memory_type,
             division: if short_lived { mixed::Config::ShortLived } else { mixed::Config::General },
+            kept: if short_lived { Kept::Recent } else { Kept::Share },
             growth: self.options.growth.unwrap_or_else(|| Growth::of_heap(heap.size)),
             backtraces: self.options.backtraces,
         };
@@ -229,10 +230,12 @@ unsafe impl<D: Device> Strategy<D> for Allocator<D> {
             }
         };
         let best = validate(request, self.properties(), ranking, u32::MAX)?;
-        if !self.is_alone(request)
-            && let Some(allocation) = self.place(best, request)
-        {
-            return Ok(allocation);
+        if !self.is_alone(request) {
+            match self.place(best, request) {
+                Ok(Some(allocation)) => return Ok(allocation),
+                Ok(None) | Err(Refusal::Short(_)) => {}
+                Err(Refusal::Device(error)) => return Err(AllocError::Device(error)),
+            }
         }
         self.allocate_slowly(ranking, request)
     }
@@ -254,7 +257,7 @@ unsafe impl<D: Device> Strategy<D> for Allocator<D> {
     }
 
     fn used(&self) -> u64 {
-        self.made_arenas().map(|arena| arena.lock().used()).sum()
+        self.made_arenas().map(|arena| arena.stats().used).sum()
     }
 
     fn held(&self) -> u64 {
@@ -262,7 +265,7 @@ unsafe impl<D: Device> Strategy<D> for Allocator<D> {
     }
 
     fn live(&self) -> Vec<AllocationId> {
-        self.made_arenas().flat_map(|arena| arena.live(&arena.lock())).collect()
+        self.made_arenas().flat_map(Arena::live).collect()
     }
 
     fn map(&self, allocation: &Allocation<D>) -> Result<HostPointer, MapError> {

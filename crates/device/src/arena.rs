@@ -13,15 +13,15 @@
 //! 3. A dedicated block has exactly one slot.
 //! 4. A block's map count is the sum of its allocations', and it is mapped while that is not zero.
 //! 5. Held bytes are the sum of the blocks' sizes, used bytes that of the live allocations'.
-//! 6. At most one shared block is empty.
+//! 6. The list of empty blocks has exactly the shared blocks in which nothing lies.
 
 mod account;
 mod mapping;
 mod shelves;
 mod state;
 
-pub use mapping::Coherence;
-pub use state::State;
+pub use mapping::{Coherence, check_range};
+pub use state::{Kept, State};
 
 use crate::allocation::{Allocation, AllocationId, AllocatorId};
 use crate::device::{Device, MemoryProperties, Order, Tiling};
@@ -31,6 +31,7 @@ use crate::growth::Growth;
 use crate::handover::{Handover, Held};
 use crate::request::{BudgetRule, Mapping, Request};
 use crate::supply::{Refusal, Supply};
+use polder_core::stats::Stats;
 use polder_core::table::{Key, Stale};
 use state::{Block, Entry};
 use std::sync::Arc;
@@ -48,6 +49,8 @@ pub struct Config<V: Division> {
     pub division: V::Config,
     /// How large its blocks are.
     pub growth: Growth,
+    /// Which empty blocks it keeps.
+    pub kept: Kept,
     /// Whether each allocation remembers where it was made.
     pub backtraces: bool,
 }
@@ -77,7 +80,7 @@ impl<D: Device, V: Division> Arena<D, V> {
         } else {
             1
         };
-        let shared = Handover::new(State::new(supply.clone(), config.growth));
+        let shared = Handover::new(State::new(supply.clone(), config.kept));
         Self { config, supply, align_least, shared }
     }
 
@@ -109,6 +112,14 @@ impl<D: Device, V: Division> Arena<D, V> {
         }
     }
 
+    /// Does some work in a session of its own.
+    pub fn with<R>(&self, work: impl FnOnce(&mut Session<'_, D, V>) -> R) -> R {
+        let mut session = self.lock();
+        let result = work(&mut session);
+        self.end(session);
+        result
+    }
+
     #[cold]
     fn give_back(&self, mut session: Session<'_, D, V>) {
         let surplus = core::mem::take(&mut session.surplus);
@@ -134,7 +145,7 @@ impl<D: Device, V: Division> Arena<D, V> {
         if let Err(error) = session.prepare(block, request.wish.mapping) {
             session.put_back(block, part.key);
             session.give_up(key);
-            return Err(Refusal::Device(error));
+            return Err(Refusal::of_mapping(error));
         }
         Ok(Some(self.hand_out(session, request, key, Entry::new(block, part, ask.size))))
     }
@@ -147,25 +158,20 @@ impl<D: Device, V: Division> Arena<D, V> {
         rule: BudgetRule,
     ) -> Result<Allocation<D>, Refusal> {
         let ask = self.ask(request, 0);
-        let (growth, held) = (&self.config.growth, self.held_of_type());
-        // A large request that shares gets room for others of about its size.
-        let rounded = || ask.size.checked_next_power_of_two().unwrap_or(ask.size);
-        let suggested = growth.for_request(held, ask.size).unwrap_or_else(rounded);
-        let first = V::block_size(&self.config.division, ask.size, ask.align, suggested);
+        let config = &self.config;
+        let suggested = config.growth.for_request(self.held_of_type(), ask.size);
+        let suggested = suggested.unwrap_or_else(|| config.kept.round(ask.size));
         let too_large = || {
-            let size_max = V::size_max(&self.config.division);
+            let size_max = V::size_max(&config.division);
             Refusal::Short(ShortageCause::Strategy { size_max })
         };
+        let first = V::block_size(&config.division, ask.size, ask.align, suggested);
         let first = first.ok_or_else(too_large)?;
-        let least = V::block_size_least(&self.config.division, ask.size, ask.align);
+        let least = V::block_size_least(&config.division, ask.size, ask.align);
         let mut refusal = Refusal::Short(ShortageCause::Driver);
         for size in Growth::sizes(first, least) {
             match self.take_block(session, request, size, rule) {
-                Ok(()) => {
-                    let placed = self.place(session, request)?.ok_or_else(too_large)?;
-                    session.entry_mut(placed.id.slot).fresh = true;
-                    return Ok(placed);
-                }
+                Ok(block) => return self.place_first(session, request, block, too_large()),
                 Err(error @ Refusal::Device(_)) => return Err(error),
                 Err(error) => refusal = error,
             }
@@ -173,31 +179,55 @@ impl<D: Device, V: Division> Arena<D, V> {
         Err(refusal)
     }
 
+    /// Allocates from a block that was just taken for the request, or gives it back.
+    fn place_first(
+        &self,
+        session: &mut Session<'_, D, V>,
+        request: &Request<'_, D>,
+        block: u32,
+        too_large: Refusal,
+    ) -> Result<Allocation<D>, Refusal> {
+        match self.place(session, request).and_then(|placed| placed.ok_or(too_large)) {
+            Ok(allocation) => {
+                session.entry_mut(allocation.id.slot).fresh = true;
+                Ok(allocation)
+            }
+            Err(refusal) => {
+                session.discard(block);
+                Err(refusal)
+            }
+        }
+    }
+
     /// Tells whether a request for which no block has room gets one of its own.
     pub fn is_large(&self, size: u64) -> bool {
-        self.config.growth.for_request(self.held_of_type(), size).is_none()
+        self.config.growth.is_large(size)
     }
 
     fn held_of_type(&self) -> u64 {
         self.supply.held_of_type(self.config.memory_type)
     }
 
-    /// Adds an empty shared block, mapped if the request will want that.
+    /// Adds an empty shared block, mapped if the request will want that, and returns its number.
     fn take_block(
         &self,
         session: &mut Session<'_, D, V>,
         request: &Request<'_, D>,
         size: u64,
         rule: BudgetRule,
-    ) -> Result<(), Refusal> {
-        let grant = self.supply.acquire(&self.order(size, None), rule)?;
+    ) -> Result<u32, Refusal> {
         let granularity = self.supply.properties().limits.granularity;
+        // First, for a user's own division may panic.
         let division = V::new(&self.config.division, size, granularity);
+        let grant = self.supply.acquire(&self.order(size, None), rule)?;
         let block = session.add(Block::shared(grant, division));
-        session.prepare(block, request.wish.mapping).map_err(|error| {
-            session.discard(block);
-            Refusal::Device(error)
-        })
+        match session.prepare(block, request.wish.mapping) {
+            Ok(()) => Ok(block),
+            Err(error) => {
+                session.discard(block);
+                Err(Refusal::of_mapping(error))
+            }
+        }
     }
 
     /// Allocates a block of its own.
@@ -215,7 +245,7 @@ impl<D: Device, V: Division> Arena<D, V> {
         if let Err(error) = session.prepare(entry.block, request.wish.mapping) {
             session.discard(entry.block);
             session.give_up(key);
-            return Err(Refusal::Device(error));
+            return Err(Refusal::of_mapping(error));
         }
         Ok(self.hand_out(session, request, key, entry))
     }
@@ -256,12 +286,8 @@ impl<D: Device, V: Division> Arena<D, V> {
 
     /// Frees an allocation that the user was never told of, as if it had not been.
     pub fn undo(&self, id: AllocationId) -> Result<(), Misuse> {
-        let mut session = self.lock();
-        self.expect_live(id)?;
-        session.undo(id.slot);
-        session.give_up(key(id));
-        self.end(session);
-        Ok(())
+        self.with(|session| session.free_by(key(id), State::undo))
+            .map_err(|stale| self.misuse(stale))
     }
 
     /// Tells whether the allocation lives.
@@ -271,28 +297,37 @@ impl<D: Device, V: Division> Arena<D, V> {
 
     /// Gives empty blocks back to the device.
     pub fn trim(&self) {
-        let mut session = self.lock();
-        session.discard_empty();
-        self.end(session);
+        self.with(|session| session.discard_empty());
     }
 
-    /// Returns the handles of all live allocations, for a caller that ends their life.
-    pub fn live(&self, session: &Session<'_, D, V>) -> Vec<AllocationId> {
-        session.live_keys().map(|key| self.id(key)).collect()
+    /// Returns the counters.
+    pub fn stats(&self) -> Stats {
+        self.with(|session| session.stats())
+    }
+
+    /// Returns the size of the largest free region of any shared block.
+    pub fn largest_free(&self) -> u64 {
+        self.with(|session| session.largest_free())
+    }
+
+    /// Returns the names of all live allocations.
+    pub fn live(&self) -> Vec<AllocationId> {
+        self.with(|session| session.live_keys().map(|key| self.id(key)).collect())
     }
 
     /// Turns a live id into its handle again.
     pub fn handle(&self, id: AllocationId) -> Result<Allocation<D>, Misuse> {
-        let session = self.lock();
-        self.expect_live(id)?;
-        let (entry, memory, pointer) = session.locate(id.slot);
-        Ok(Allocation {
-            id,
-            memory,
-            offset: entry.offset,
-            size: entry.size,
-            memory_type: self.config.memory_type,
-            pointer: pointer.filter(|_| entry.persistent),
+        self.with(|session| {
+            self.expect_live(id)?;
+            let (entry, memory, pointer) = session.locate(id.slot);
+            Ok(Allocation {
+                id,
+                memory,
+                offset: entry.offset,
+                size: entry.size,
+                memory_type: self.config.memory_type,
+                pointer: pointer.filter(|_| entry.persistent),
+            })
         })
     }
 

@@ -116,6 +116,16 @@ pub struct Ranking {
 }
 
 impl Ranking {
+    /// No type will do.
+    const NONE: Self = Self { types: [0; MEMORY_TYPES_MAX], costs: [0; MEMORY_TYPES_MAX], len: 0 };
+
+    /// One type alone will do.
+    fn of_one(memory_type: u32) -> Self {
+        let mut ranking = Self { len: 1, ..Self::NONE };
+        ranking.types[0] = memory_type as u8;
+        ranking
+    }
+
     /// Ranks the types of a device that will do for `wish`.
     #[must_use]
     pub fn new(properties: &DeviceProperties, wish: &Wish<'_>) -> Self {
@@ -173,6 +183,20 @@ pub fn validate<D: Device>(
         }
     }
     Ok(best)
+}
+
+/// As [`validate`], when only one type is to be had.
+pub fn validate_for_type<D: Device>(
+    request: &Request<'_, D>,
+    properties: &DeviceProperties,
+    memory_type: u32,
+) -> Result<(), AllocError> {
+    let has = properties.memory_types[memory_type as usize].properties;
+    let types = match judge(has, true, &request.wish) {
+        Verdict::Fits { .. } => Ranking::of_one(memory_type),
+        _ => Ranking::NONE,
+    };
+    validate(request, properties, &types, u32::MAX).map(|_| ())
 }
 
 impl DeviceProperties {

@@ -69,8 +69,12 @@ pub struct Region {
 ///
 /// # Safety
 ///
-/// Safe code writes to the parts: invariant 1 holds whatever is asked.
+/// Safe code writes to the parts: invariant 1 holds whatever is asked. No function but
+/// [`new`](Division::new) panics, for keys that come from [`allocate`](Division::allocate).
 pub unsafe trait Division: Debug + Send + 'static {
+    /// Whether every allocation gets a block of its own, so that no block is ever divided.
+    const ALONE: bool = false;
+
     /// What is the same for all blocks of a strategy.
     type Config: Clone + Debug + Send + Sync;
 

@@ -91,6 +91,15 @@ pub enum ShortageCause {
         /// How many it allows.
         count_max: u64,
     },
+    /// The heap, or the device, has no block as large.
+    #[error("no block can have more than {size_max} bytes")]
+    BlockSize {
+        /// The largest block.
+        size_max: u64,
+    },
+    /// The driver could not map the block.
+    #[error("the block could not be mapped")]
+    Mapping,
     /// The strategy's blocks hold no allocation of this size.
     #[error("the strategy serves at most {size_max} bytes")]
     Strategy {

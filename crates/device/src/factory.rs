@@ -4,7 +4,7 @@
 //! it are undone and the error says which it was.
 
 use crate::allocation::Allocation;
-use crate::allocator::Waiting;
+use crate::allocator::{Freeable, Waiting};
 use crate::device::{Resource, Resources};
 use crate::error::{CreateError, FreeError};
 use crate::request::{Request, Wish};
@@ -95,10 +95,14 @@ impl<D: Resources, S: Sort<D>> fmt::Debug for Bound<D, S> {
     }
 }
 
-impl<D: Resources, S: Sort<D>> From<Bound<D, S>> for Waiting<D> {
-    fn from(bound: Bound<D, S>) -> Self {
-        let destroy = Some((destroy::<D> as _, S::resource(bound.handle)));
-        Self { destroy, allocation: bound.allocation }
+impl<D: Resources, S: Sort<D>> Freeable<D> for Bound<D, S> {
+    fn memory(&self) -> &Allocation<D> {
+        &self.allocation
+    }
+
+    fn into_waiting(self) -> Waiting<D> {
+        let destroy = Some((destroy::<D> as _, S::resource(self.handle)));
+        Waiting { destroy, allocation: self.allocation }
     }
 }
 
@@ -109,7 +113,7 @@ fn destroy<D: Resources>(device: &D, resource: Resource<D::Buffer, D::Image>) {
 }
 
 /// Makes and destroys resources with their memory, over any strategy.
-pub trait Factory<D: Resources>: Strategy<D> + Sized {
+pub trait Factory<D: Resources>: Strategy<D> {
     /// Creates a buffer, allocates memory for it and binds the two.
     ///
     /// # Errors
@@ -173,10 +177,10 @@ pub trait Factory<D: Resources>: Strategy<D> + Sized {
     }
 }
 
-impl<D: Resources, S: Strategy<D>> Factory<D> for S {}
+impl<D: Resources, S: Strategy<D> + ?Sized> Factory<D> for S {}
 
 /// Allocates for a new resource and binds it; destroys it when either fails.
-fn bind<D: Resources, S: Strategy<D>>(
+fn bind<D: Resources, S: Strategy<D> + ?Sized>(
     strategy: &S,
     resource: Resource<D::Buffer, D::Image>,
     request: &Request<'_, D>,
@@ -201,7 +205,7 @@ fn bind<D: Resources, S: Strategy<D>>(
 
 /// Destroys a resource and frees its memory, if the memory is the strategy's.
 fn release<D: Resources, S: Sort<D>>(
-    strategy: &impl Strategy<D>,
+    strategy: &(impl Strategy<D> + ?Sized),
     bound: Bound<D, S>,
 ) -> Result<(), FreeError<Bound<D, S>>> {
     if let Err(reason) = strategy.expect_live(&bound.allocation) {

@@ -46,19 +46,25 @@ impl Growth {
     pub fn next(&self, held: u64) -> u64 {
         let share = held / HELD_SHARE;
         let rounded = if share == 0 { 0 } else { 1 << share.ilog2() };
-        rounded.clamp(self.size_least, self.size_most)
+        rounded.min(self.size_most).max(self.size_least)
     }
 
     /// Returns the size of the next shared block that suits a request of `size`, or nothing when
-    /// it is so large that it gets a block of its own: of exactly its size, so nothing of it lies
-    /// idle. As blocks grow with what is held, so does what is large; there are never more than a
-    /// few hundred such blocks.
+    /// it is so large beside what is held that its block begins with it alone. As blocks grow with
+    /// what is held, so does what is large; there are never more than a few hundred such blocks.
     #[must_use]
     pub fn for_request(&self, held: u64, size: u64) -> Option<u64> {
         let next = self.next(held);
         let wanted = size.checked_mul(REQUESTS_PER_BLOCK)?.checked_next_power_of_two()?;
         let most = next.max(SIZE_SMALL.min(self.size_most));
         (wanted <= most).then_some(wanted.max(next))
+    }
+
+    /// Tells whether a request is so large that it gets a block of its own, of which the driver is
+    /// told.
+    #[must_use]
+    pub const fn is_large(&self, size: u64) -> bool {
+        size > self.size_most / 2
     }
 
     /// Returns the sizes to try one after the other when memory is short: `first`, and halves of

@@ -4,7 +4,8 @@
 //! retire without the lock, and a [queue](polder_core::queue). Who frees a slot retires it first,
 //! so that of two frees one wins. Then it tries the lock: when it is free, the state takes the
 //! slot back at once. When it is taken, the slot goes into the queue, and whoever gets the lock
-//! next takes it in before anything else. Nobody waits for a lock to free.
+//! next takes it in before anything else. Nobody waits for a lock to free. If nobody comes again,
+//! the slot stays in the queue: what wants all memory back (trim, statistics, the end) comes.
 //!
 //! # Invariants
 //!
@@ -154,6 +155,18 @@ impl<T: TakeBack> Held<'_, T> {
     pub fn give_up(&mut self, key: Key) {
         let retired = self.shared.table.retire(key).expect("nobody else knows the key");
         self.shared.table.vacate(&mut self.locked.vacant, retired);
+    }
+
+    /// Frees a slot in a way of one's own.
+    ///
+    /// # Errors
+    ///
+    /// [`Stale`] when the key is not live; nothing has changed.
+    pub fn free_by(&mut self, key: Key, undo: impl FnOnce(&mut T, u32)) -> Result<(), Stale> {
+        let retired = self.shared.table.retire(key)?;
+        undo(&mut self.locked.state, key.slot);
+        self.shared.table.vacate(&mut self.locked.vacant, retired);
+        Ok(())
     }
 
     /// Returns the keys of all live slots.

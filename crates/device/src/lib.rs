@@ -24,7 +24,7 @@ mod supply;
 mod sync;
 
 pub use allocation::{Allocation, AllocationId, AllocatorId, HostPointer};
-pub use allocator::{Allocator, Options};
+pub use allocator::{Allocator, Freeable, Options};
 pub use choice::{Explanation, Verdict};
 pub use device::{
     DedicatedWish, Device, DeviceError, DeviceKind, DeviceProperties, MemoryProperties,

@@ -5,9 +5,11 @@
 //! completed the frame that was current then.
 
 use crate::allocation::Allocation;
-use crate::allocator::{Allocator, Waiting};
+use crate::allocator::{Allocator, Freeable};
 use crate::device::Device;
+use crate::error::FreeError;
 use crate::factory::{Buffer, Image};
+use crate::strategy::Strategy;
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -23,14 +25,14 @@ use std::sync::Arc;
 /// allocator.begin_frame(7);
 /// let info = BufferInfo { size: 4096, ..BufferInfo::default() };
 /// let buffer = allocator.create_buffer(&info, &Wish::default())?;
-/// let buffer = Owned::new(&allocator, buffer);
+/// let buffer = Owned::new(&allocator, buffer)?;
 /// drop(buffer);
 /// assert_eq!(allocator.used(), 4096, "the device may still use it in frame 7");
 /// allocator.complete_frame(7);
 /// assert_eq!(allocator.used(), 0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct Owned<D: Device, T: Into<Waiting<D>>> {
+pub struct Owned<D: Device, T: Freeable<D>> {
     allocator: Arc<Allocator<D>>,
     /// There until the handle is dropped or taken apart.
     inner: Option<T>,
@@ -43,10 +45,17 @@ pub type OwnedBuffer<D> = Owned<D, Buffer<D>>;
 /// An image that destroys itself.
 pub type OwnedImage<D> = Owned<D, Image<D>>;
 
-impl<D: Device, T: Into<Waiting<D>>> Owned<D, T> {
+impl<D: Device, T: Freeable<D>> Owned<D, T> {
     /// Makes a handle that frees itself from one that does not.
-    pub fn new(allocator: &Arc<Allocator<D>>, inner: T) -> Self {
-        Self { allocator: allocator.clone(), inner: Some(inner) }
+    ///
+    /// # Errors
+    ///
+    /// The memory is not this allocator's, or was freed; it comes back.
+    pub fn new(allocator: &Arc<Allocator<D>>, inner: T) -> Result<Self, FreeError<T>> {
+        match allocator.expect_live(inner.memory()) {
+            Ok(()) => Ok(Self { allocator: allocator.clone(), inner: Some(inner) }),
+            Err(reason) => Err(FreeError { reason, allocation: inner }),
+        }
     }
 
     /// Returns the allocator.
@@ -54,10 +63,14 @@ impl<D: Device, T: Into<Waiting<D>>> Owned<D, T> {
         &self.allocator
     }
 
-    /// Gives it up once the device has completed `frame`, whatever frame is current.
-    pub fn free_after(self, frame: u64) {
+    /// Gives it up once the device has completed `frame`, whatever frame is recorded.
+    ///
+    /// # Errors
+    ///
+    /// Its memory was freed through another handle; it comes back.
+    pub fn free_after(self, frame: u64) -> Result<(), FreeError<T>> {
         let (allocator, inner) = self.into_parts();
-        give_up(&allocator, frame, inner);
+        allocator.free_after(frame, inner)
     }
 
     /// Returns the handle that does not free itself, and the allocator.
@@ -72,21 +85,15 @@ fn whole<T>(inner: Option<T>) -> T {
     inner.expect("an owning handle holds its inner one while it lives")
 }
 
-fn give_up<D: Device>(allocator: &Allocator<D>, frame: u64, inner: impl Into<Waiting<D>>) {
-    if let Err(error) = allocator.free_after(frame, inner) {
-        log::error!("{error}");
-    }
-}
-
-impl<D: Device, T: Into<Waiting<D>>> Drop for Owned<D, T> {
+impl<D: Device, T: Freeable<D>> Drop for Owned<D, T> {
     fn drop(&mut self) {
         if let Some(inner) = self.inner.take() {
-            give_up(&self.allocator, self.allocator.current_frame(), inner);
+            self.allocator.give_up(inner);
         }
     }
 }
 
-impl<D: Device, T: Into<Waiting<D>>> Deref for Owned<D, T> {
+impl<D: Device, T: Freeable<D>> Deref for Owned<D, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -94,13 +101,13 @@ impl<D: Device, T: Into<Waiting<D>>> Deref for Owned<D, T> {
     }
 }
 
-impl<D: Device, T: Into<Waiting<D>>> DerefMut for Owned<D, T> {
+impl<D: Device, T: Freeable<D>> DerefMut for Owned<D, T> {
     fn deref_mut(&mut self) -> &mut T {
         whole(self.inner.as_mut())
     }
 }
 
-impl<D: Device, T: Into<Waiting<D>> + fmt::Debug> fmt::Debug for Owned<D, T> {
+impl<D: Device, T: Freeable<D> + fmt::Debug> fmt::Debug for Owned<D, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(f)
     }

@@ -29,14 +29,16 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod by_reference;
 mod combined;
 mod suballocator;
 
 pub use crate::arena::Coherence;
-pub use combined::Combined;
+pub use combined::{Combined, DevicesDiffer};
 pub use suballocator::{Buddy, Dedicated, Linear, Setup, Slab, Suballocator, Tlsf};
 
 use crate::allocation::{Allocation, AllocationId, HostPointer};
+use crate::arena::check_range;
 use crate::device::Device;
 use crate::error::{AllocError, FreeError, MapError, Misuse};
 use crate::request::Request;
@@ -149,7 +151,6 @@ pub unsafe trait Strategy<D: Device>: Send + Sync {
     ///
     /// Those of [`MapError`].
     fn flush(&self, allocation: &Allocation<D>, range: Range<u64>) -> Result<(), MapError> {
-        check_range(allocation.size(), range.start, range.end.saturating_sub(range.start))?;
         self.make_coherent(allocation, range, Coherence::Flush)
     }
 
@@ -159,7 +160,6 @@ pub unsafe trait Strategy<D: Device>: Send + Sync {
     ///
     /// Those of [`MapError`].
     fn invalidate(&self, allocation: &Allocation<D>, range: Range<u64>) -> Result<(), MapError> {
-        check_range(allocation.size(), range.start, range.end.saturating_sub(range.start))?;
         self.make_coherent(allocation, range, Coherence::Invalidate)
     }
 
@@ -211,6 +211,47 @@ pub unsafe trait Strategy<D: Device>: Send + Sync {
             Ok(())
         })
     }
+
+    /// Copies between two allocations that the host sees, as [`read`](Self::read) and
+    /// [`write`](Self::write) do, without a copy in between.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`MapError`]; only [`MapError::Device`] may come after bytes were written.
+    fn copy(&self, from: Span<'_, D>, to: SpanMut<'_, D>, len: u64) -> Result<(), MapError> {
+        check_range(from.allocation.size(), from.offset, len)?;
+        check_range(to.allocation.size(), to.offset, len)?;
+        with_pointer(self, from.allocation, |source| {
+            let range = from.offset..from.offset + len;
+            self.make_coherent(from.allocation, range, Coherence::Invalidate)?;
+            with_pointer(self, to.allocation, |target| {
+                let (source, target) = (source.at(from.offset), target.at(to.offset));
+                // SAFETY: As in `write` and `read`; the two are different allocations, for one is
+                // borrowed and the other borrowed mutably, so they do not overlap.
+                unsafe { target.get().copy_from_nonoverlapping(source.get(), len as usize) };
+                let range = to.offset..to.offset + len;
+                self.make_coherent(to.allocation, range, Coherence::Flush)
+            })
+        })
+    }
+}
+
+/// A place in an allocation that is read.
+#[derive(Debug)]
+pub struct Span<'a, D: Device> {
+    /// The allocation.
+    pub allocation: &'a Allocation<D>,
+    /// Bytes from its begin.
+    pub offset: u64,
+}
+
+/// A place in an allocation that is written.
+#[derive(Debug)]
+pub struct SpanMut<'a, D: Device> {
+    /// The allocation.
+    pub allocation: &'a mut Allocation<D>,
+    /// Bytes from its begin.
+    pub offset: u64,
 }
 
 /// Calls `work` with a pointer to the allocation's first byte, mapped meanwhile.
@@ -236,9 +277,4 @@ pub struct InUse<S> {
     pub strategy: S,
     /// The names of what is allocated.
     pub live: Vec<AllocationId>,
-}
-
-fn check_range(size: u64, offset: u64, len: u64) -> Result<(), MapError> {
-    let fits = offset.checked_add(len).is_some_and(|end| end <= size);
-    if fits { Ok(()) } else { Err(MapError::PastEnd { offset, len, size }) }
 }

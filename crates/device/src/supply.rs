@@ -73,6 +73,17 @@ pub enum Refusal {
     Device(DeviceError),
 }
 
+impl Refusal {
+    /// What it means that a block could not be mapped: perhaps a smaller or another one can.
+    pub const fn of_mapping(error: DeviceError) -> Self {
+        use DeviceError::{MapFailed, OutOfDeviceMemory, OutOfHostMemory};
+        match error {
+            MapFailed | OutOfDeviceMemory | OutOfHostMemory => Self::Short(ShortageCause::Mapping),
+            error => Self::Device(error),
+        }
+    }
+}
+
 /// See the [module](self).
 #[derive(Debug)]
 pub struct Supply<D: Device> {
@@ -160,10 +171,11 @@ impl<D: Device> Supply<D> {
         rule: BudgetRule,
     ) -> Result<Grant<D::Memory>, Refusal> {
         let limits = &self.properties.limits;
-        if order.size > limits.block_size_max {
-            return Err(Refusal::Short(ShortageCause::Driver));
-        }
         let heap = self.heap_of(order.memory_type);
+        let size_max = limits.block_size_max.min(self.properties.heaps[heap as usize].size);
+        if order.size > size_max {
+            return Err(Refusal::Short(ShortageCause::BlockSize { size_max }));
+        }
         if rule == BudgetRule::Within && self.budget_left(heap) < order.size {
             return Err(Refusal::Short(ShortageCause::Budget));
         }

@@ -212,6 +212,40 @@ fn when_one_memory_type_is_full_the_next_takes_over() {
 }
 
 #[test]
+fn a_request_larger_than_the_best_heap_goes_to_the_next() {
+    let sim = Sim::preset(Preset::AmdVega10);
+    let allocator = Allocator::new(sim.clone(), Options::default());
+    let preferred = MemoryProperties::DEVICE_LOCAL;
+    let wish = Wish { access: Access::HostWrites, preferred, ..Wish::default() };
+    let allocation = allocator.allocate(&request(300 * MIB, wish)).unwrap();
+    assert_eq!(allocation.memory_type(), 2, "the window has 256 MiB");
+    allocator.free(allocation).unwrap();
+    assert_eq!(sim.violations(), []);
+}
+
+#[test]
+fn what_comes_and_goes_beside_others_calls_no_driver() {
+    let sim = Sim::preset(Preset::AmdNavi31);
+    let allocator = Allocator::new(sim.clone(), Options::default());
+    let general = Wish::default();
+    let kept: Vec<_> =
+        (0..100).map(|_| allocator.allocate(&request(MIB, general)).unwrap()).collect();
+    let short = Wish { lifetime: Lifetime::ShortLived, ..general };
+    let frame = |wish, count, size| {
+        let live: Vec<_> =
+            (0..count).map(|_| allocator.allocate(&request(size, wish)).unwrap()).collect();
+        live.into_iter().for_each(|allocation| allocator.free(allocation).unwrap());
+    };
+    for (wish, count, size) in [(general, 1, 2 * MIB), (short, 256, 64 << 10)] {
+        frame(wish, count, size);
+        let calls = sim.calls(Call::Allocate);
+        (0..20).for_each(|_| frame(wish, count, size));
+        assert_eq!(sim.calls(Call::Allocate), calls, "{count} of {size} bytes each frame");
+    }
+    kept.into_iter().for_each(|allocation| allocator.free(allocation).unwrap());
+}
+
+#[test]
 fn what_empty_blocks_hold_is_given_to_who_needs_it() {
     let allocator = Allocator::new(one_heap(8 * MIB), Options::default());
     let small: Vec<_> = (0..32)
@@ -309,12 +343,19 @@ fn memory_waits_for_its_frame() {
     let make = || allocator.create_buffer(&Default::default(), &Wish::default()).unwrap();
     let size = 64 << 10;
 
-    drop(Owned::new(&allocator, make()));
+    let own = || Owned::new(&allocator, make()).unwrap();
+    drop(own());
     assert_eq!(allocator.used(), 0, "without frames an owning handle frees at once");
 
+    allocator.begin_frame(0);
+    drop(own());
+    assert_eq!(allocator.used(), size, "frame 0 is a frame");
+    allocator.complete_frame(0);
+    assert_eq!(allocator.used(), 0);
+
     allocator.begin_frame(4);
-    drop(Owned::new(&allocator, make()));
-    Owned::new(&allocator, make()).free_after(6);
+    drop(own());
+    own().free_after(6).unwrap();
     allocator.free_after(5, make()).unwrap();
     allocator.complete_frame(3);
     assert_eq!(allocator.used(), 3 * size);
@@ -322,17 +363,27 @@ fn memory_waits_for_its_frame() {
     assert_eq!(allocator.used(), 2 * size);
     allocator.free_after(4, make()).unwrap();
     assert_eq!(allocator.used(), 2 * size, "a frame that is completed is not waited for");
-    allocator.complete_frame(u64::MAX);
+    allocator.complete_frame(u64::MAX - 1);
     assert_eq!(allocator.used(), 0);
 
-    let (_, buffer) = Owned::new(&allocator, make()).into_parts();
+    let (_, buffer) = own().into_parts();
     allocator.destroy_buffer(buffer).unwrap();
     allocator.free_after(u64::MAX, make()).unwrap();
     let image = allocator.create_image(&ImageInfo::default(), &Wish::default()).unwrap();
-    drop(Owned::new(&allocator, image));
+    drop(Owned::new(&allocator, image).unwrap());
     drop(allocator);
     assert_eq!((sim.live().buffers, sim.live().images, sim.live().blocks), (0, 0, 0));
     assert_eq!(sim.violations(), []);
+}
+
+#[test]
+fn an_owning_handle_is_of_its_own_allocator() {
+    let make = || Arc::new(Allocator::new(Sim::preset(Preset::Lavapipe), Options::default()));
+    let (one, other) = (make(), make());
+    let allocation = one.allocate(&request(1000, Wish::default())).unwrap();
+    let error = Owned::new(&other, allocation).unwrap_err();
+    drop(Owned::new(&one, error.allocation).unwrap());
+    assert_eq!(one.used(), 0);
 }
 
 #[test]

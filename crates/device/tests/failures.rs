@@ -1,11 +1,14 @@
 //! Every device call of every public operation fails once: the operation says so or finds another
 //! way, the snapshot is the one from before, and nothing leaks.
 
+use polder_device::device::MemoryType;
 use polder_device::sim::{BufferInfo, Call, ImageInfo, Preset, Sim};
+use polder_device::strategy::{Buddy, Combined, Dedicated, Linear, Setup, Slab, Tlsf};
 use polder_device::{
-    Access, Allocation, Allocator, CreateError, DeviceError, Factory, Lifetime, Mapping, Options,
-    Placement, Request, Requirements, Strategy, Wish,
+    Access, Allocation, Allocator, CreateError, DeviceError, Factory, Lifetime, Mapping,
+    MemoryProperties, Options, Placement, Request, Requirements, Strategy, Wish,
 };
+use std::sync::Arc;
 
 /// Enough for the longest operation; an operation that made fewer calls ends the search.
 const CALLS_MAX: u64 = 64;
@@ -153,6 +156,101 @@ fn write_and_read() {
             let mapped = allocator.map(&live[0]).is_ok();
             mapped && allocator.unmap(&live[0]).is_ok()
         });
+    }
+}
+
+/// The same for a strategy alone: a buffer, mapped all its life, written and destroyed.
+fn fail_every_call_of<S: Strategy<Sim>>(make: impl Fn(Arc<Sim>, u32) -> S) {
+    for &preset in PRESETS {
+        for n in 1..=CALLS_MAX {
+            let sim = Sim::preset(preset);
+            let kinds = &sim.layout().properties.memory_types;
+            let is_visible =
+                |kind: &MemoryType| kind.properties.contains(MemoryProperties::HOST_VISIBLE);
+            let memory_type = kinds.iter().position(is_visible).unwrap() as u32;
+            let strategy = make(Arc::new(sim.clone()), memory_type);
+            let wish = Wish { mapping: Mapping::Persistent, ..Wish::of(Access::HostRandom) };
+            sim.fail_any(n);
+            let made = strategy.create_buffer(&BufferInfo::default(), &wish);
+            match made {
+                Ok(mut buffer) => {
+                    let _ = strategy.write(buffer.allocation_mut(), 5, &[1; 100]);
+                    let _ = strategy.read(buffer.allocation(), 5, &mut [0; 100]);
+                    strategy.destroy_buffer(buffer).unwrap();
+                }
+                Err(_) => assert_eq!((strategy.held(), sim.live().buffers), (0, 0), "call {n}"),
+            }
+            let unused = sim.pending_failures();
+            assert!(strategy.dispose().is_ok(), "nothing leaks");
+            assert_eq!((sim.live().blocks, sim.live().buffers), (0, 0), "call {n}");
+            assert_eq!(sim.violations(), []);
+            if unused > 0 {
+                break;
+            }
+        }
+    }
+}
+
+fn setup<C: Default>(memory_type: u32) -> Setup<C> {
+    Setup { memory_type, ..Setup::default() }
+}
+
+#[test]
+fn strategies_alone() {
+    fail_every_call_of(|device, kind| Tlsf::new(device, setup(kind)));
+    fail_every_call_of(|device, kind| Linear::new(device, setup(kind)));
+    fail_every_call_of(|device, kind| Slab::new(device, setup(kind)));
+    fail_every_call_of(|device, kind| Buddy::new(device, setup(kind)));
+    fail_every_call_of(|device, kind| Dedicated::new(device, setup(kind)));
+    fail_every_call_of(|device, kind| {
+        let general = Tlsf::new(device.clone(), setup(kind));
+        Combined::new(Linear::new(device, setup(kind)), general).unwrap()
+    });
+}
+
+#[test]
+fn whatever_fails_again_and_again_leaves_nothing() {
+    let persistent = Wish { mapping: Mapping::Persistent, ..Wish::of(Access::HostRandom) };
+    for call in [Call::Map, Call::Allocate] {
+        for error in [DeviceError::OutOfDeviceMemory, DeviceError::MapFailed, DeviceError::Lost] {
+            let sim = Sim::preset(Preset::AmdVega10);
+            let allocator = Allocator::new(sim.clone(), Options::default());
+            let before = allocator.snapshot();
+            (1..=1000).for_each(|n| sim.fail(call, n, error));
+            let failed = allocator.create_buffer(&BufferInfo::default(), &persistent);
+            assert!(failed.is_err(), "{call:?} {error:?}");
+            assert_eq!(allocator.snapshot(), before, "{call:?} {error:?}");
+            sim.clear_failures();
+            sim.fail(call, 1, error);
+            let retried = allocator.create_buffer(&BufferInfo::default(), &persistent);
+            let helps = call == Call::Map && error != DeviceError::Lost;
+            let helps = helps || error == DeviceError::OutOfDeviceMemory;
+            assert_eq!(retried.is_ok(), helps, "{call:?} {error:?}: another way is found");
+            if let Ok(buffer) = retried {
+                allocator.destroy_buffer(buffer).unwrap();
+            }
+            allocator.shutdown().unwrap();
+            assert_eq!((sim.live().blocks, sim.violations().len()), (0, 0));
+        }
+    }
+}
+
+#[test]
+fn flush_and_invalidate() {
+    for call in [Call::Flush, Call::Invalidate] {
+        let sim = Sim::preset(Preset::Mock);
+        let allocator = Allocator::new(sim.clone(), Options::default());
+        let wish = Wish::of(Access::HostReads);
+        let allocation = allocator.allocate(&request(5000, wish)).unwrap();
+        allocator.map(&allocation).unwrap();
+        let before = allocator.snapshot();
+        sim.fail(call, 1, DeviceError::OutOfHostMemory);
+        let flushed = allocator.flush(&allocation, 10..90);
+        let invalidated = allocator.invalidate(&allocation, 10..90);
+        assert!(flushed.is_err() != invalidated.is_err(), "one of them failed");
+        assert_eq!(allocator.snapshot(), before);
+        allocator.free(allocation).unwrap();
+        allocator.shutdown().unwrap();
     }
 }
 

@@ -2,7 +2,7 @@
 //! nothing.
 
 use polder_device::sim::{BufferInfo, Preset, Sim};
-use polder_device::strategy::{Setup, Tlsf};
+use polder_device::strategy::{Coherence, Setup, Span, SpanMut, Tlsf};
 use polder_device::{
     Access, AllocError, Allocator, CreateError, Factory, MapError, Mapping, Misuse, Options,
     Request, Requirements, Strategy, Wish,
@@ -85,6 +85,41 @@ fn host_access_stays_in_the_allocation() {
     assert_eq!(allocator.invalidate(&allocation, 50..200), Err(past(50, 150)));
     assert_eq!(allocator.write(&mut allocation, 100, &[]), Ok(()));
     allocator.free(allocation).unwrap();
+}
+
+#[test]
+fn coherence_stays_in_the_allocation() {
+    let allocator = Allocator::new(Sim::preset(Preset::Mock), Options::default());
+    let allocation = allocator.allocate(&request(100, 4, Access::HostReads)).unwrap();
+    allocator.map(&allocation).unwrap();
+    for range in [0..1000, 1 << 40..1 << 41, u64::MAX - 1..u64::MAX] {
+        let error = allocator.make_coherent(&allocation, range, Coherence::Flush).unwrap_err();
+        assert!(matches!(error, MapError::PastEnd { size: 100, .. }), "{error}");
+    }
+    allocator.unmap(&allocation).unwrap();
+    allocator.free(allocation).unwrap();
+    assert_eq!(allocator.device().violations(), []);
+}
+
+#[test]
+fn a_copy_stays_in_both_allocations() {
+    let allocator = Allocator::new(Sim::preset(Preset::Mock), Options::default());
+    let make = || allocator.allocate(&request(100, 4, Access::HostReads)).unwrap();
+    let (mut from, mut to) = (make(), make());
+    allocator.write(&mut from, 10, &[5; 20]).unwrap();
+    let mut copy = |len| {
+        let source = Span { allocation: &from, offset: 10 };
+        let target = SpanMut { allocation: &mut to, offset: 70 };
+        allocator.copy(source, target, len)
+    };
+    assert_eq!(copy(31), Err(MapError::PastEnd { offset: 70, len: 31, size: 100 }));
+    assert_eq!(copy(91), Err(MapError::PastEnd { offset: 10, len: 91, size: 100 }));
+    assert_eq!(copy(20), Ok(()));
+    let mut bytes = [0; 20];
+    allocator.read(&to, 70, &mut bytes).unwrap();
+    assert_eq!(bytes, [5; 20]);
+    allocator.free(from).unwrap();
+    allocator.free(to).unwrap();
 }
 
 #[test]

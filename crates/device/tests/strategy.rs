@@ -113,7 +113,7 @@ fn combined() {
         let ring = setup(&sim, linear::Config { mode: linear::Mode::Ring });
         let ring = Linear::new(device.clone(), ring);
         let general = Tlsf::new(device, setup(&sim, Default::default()));
-        exercise(&sim, Combined::new(ring, general));
+        exercise(&sim, Combined::new(ring, general).unwrap());
     });
 }
 
@@ -128,7 +128,7 @@ fn the_default() {
 fn combined_sends_each_lifetime_to_its_strategy() {
     let device = Arc::new(Sim::preset(Preset::Lavapipe));
     let make = || Tlsf::new(device.clone(), Setup::default());
-    let combined = Combined::new(make(), make());
+    let combined = Combined::new(make(), make()).unwrap();
     let request = |lifetime| {
         let wish = Wish { lifetime, ..Wish::default() };
         Request::new(Requirements { size: 100, ..Requirements::ANY }, wish)
@@ -139,6 +139,62 @@ fn combined_sends_each_lifetime_to_its_strategy() {
     assert_eq!(combined.general().used(), 100);
     combined.free(short).unwrap();
     combined.free(long).unwrap();
+}
+
+#[test]
+fn strategies_of_two_devices_are_not_combined() {
+    let make = || Tlsf::new(Arc::new(Sim::preset(Preset::Lavapipe)), Setup::default());
+    assert!(Combined::new(make(), make()).is_err());
+}
+
+#[test]
+fn a_strategy_chosen_at_run_time_is_a_factory() {
+    let sim = Sim::preset(Preset::Lavapipe);
+    let device = Arc::new(sim.clone());
+    let tlsf: Arc<dyn Strategy<Sim>> = Arc::new(Tlsf::new(device.clone(), Setup::default()));
+    let boxed: Box<dyn Strategy<Sim>> = Box::new(Buddy::new(device, Setup::default()));
+    exercise(&sim, Combined::new(tlsf, boxed).ok().unwrap());
+}
+
+#[test]
+fn a_dedicated_strategy_gives_each_its_block_and_tells_the_driver() {
+    let sim = Sim::preset(Preset::AmdNavi31);
+    let dedicated = Dedicated::new(Arc::new(sim.clone()), Setup::default());
+    let make = |size| {
+        let info = BufferInfo { size, ..BufferInfo::default() };
+        dedicated.create_buffer(&info, &Wish { priority: 0.9, ..Wish::default() }).unwrap()
+    };
+    let large = make(64 * MIB);
+    dedicated.destroy_buffer(large).unwrap();
+    let small = make(4096);
+    let block = sim.block(small.allocation().memory()).unwrap();
+    assert_eq!((block.size, block.priority, dedicated.held()), (4096, 0.9, 4096));
+    assert_eq!(block.dedicated, Some(Resource::Buffer(small.handle())));
+    dedicated.destroy_buffer(small).unwrap();
+}
+
+#[test]
+fn a_strategy_gives_up_its_empty_block_before_it_gives_up() {
+    let mut layout = Layout::default();
+    layout.properties.heaps[0].size = 100 * MIB;
+    let tlsf = Tlsf::new(Arc::new(Sim::new(layout).unwrap()), Setup::default());
+    for size in [60 * MIB, 61 * MIB, 100 * MIB] {
+        let needs = Requirements { size, ..Requirements::ANY };
+        let allocation = tlsf.allocate(&Request::new(needs, Wish::default())).unwrap();
+        tlsf.free(allocation).unwrap();
+    }
+}
+
+#[test]
+fn a_block_larger_than_the_heap_is_not_ordered() {
+    let mut layout = Layout::default();
+    layout.properties.heaps[0].size = 100 * MIB;
+    let sim = Sim::new(layout).unwrap();
+    let buddy = Buddy::new(Arc::new(sim.clone()), Setup::default());
+    let needs = Requirements { size: 65 * MIB, ..Requirements::ANY };
+    let allocation = buddy.allocate(&Request::new(needs, Wish::default())).unwrap();
+    buddy.free(allocation).unwrap();
+    assert_eq!(sim.violations(), []);
 }
 
 #[test]

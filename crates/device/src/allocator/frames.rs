@@ -6,6 +6,7 @@
 use super::Allocator;
 use crate::allocation::Allocation;
 use crate::device::{Device, Resource};
+use crate::error::FreeError;
 use crate::strategy::Strategy;
 use core::fmt;
 use std::collections::BTreeMap;
@@ -34,9 +35,22 @@ impl<D: Device> fmt::Debug for Waiting<D> {
     }
 }
 
-impl<D: Device> From<Allocation<D>> for Waiting<D> {
-    fn from(allocation: Allocation<D>) -> Self {
-        Self { destroy: None, allocation }
+/// What can wait to be freed: an allocation, or a resource with its memory.
+pub trait Freeable<D: Device>: Sized {
+    /// Returns its memory.
+    fn memory(&self) -> &Allocation<D>;
+
+    /// Makes what waits.
+    fn into_waiting(self) -> Waiting<D>;
+}
+
+impl<D: Device> Freeable<D> for Allocation<D> {
+    fn memory(&self) -> &Allocation<D> {
+        self
+    }
+
+    fn into_waiting(self) -> Waiting<D> {
+        Waiting { destroy: None, allocation: self }
     }
 }
 
@@ -44,16 +58,18 @@ impl<D: Device> From<Allocation<D>> for Waiting<D> {
 #[derive(Debug)]
 pub(super) struct Frames<D: Device> {
     waiting: Mutex<BTreeMap<u64, Vec<Waiting<D>>>>,
-    current: AtomicU64,
-    completed: AtomicU64,
+    /// One more than the frame that is recorded; 0 when no frames are used.
+    recorded_end: AtomicU64,
+    /// One more than the last frame that is completed; written under the lock alone.
+    completed_end: AtomicU64,
 }
 
 impl<D: Device> Default for Frames<D> {
     fn default() -> Self {
         Self {
             waiting: Mutex::new(BTreeMap::new()),
-            current: AtomicU64::new(0),
-            completed: AtomicU64::new(0),
+            recorded_end: AtomicU64::new(0),
+            completed_end: AtomicU64::new(0),
         }
     }
 }
@@ -74,14 +90,14 @@ impl<D: Device> Allocator<D> {
     /// Says which frame is being recorded: what the owning handles give up from here on waits for
     /// it.
     pub fn begin_frame(&self, frame: u64) {
-        self.frames.current.fetch_max(frame, Ordering::Relaxed);
+        self.frames.recorded_end.fetch_max(frame.saturating_add(1), Ordering::Relaxed);
     }
 
     /// Says that the device has completed `frame` and all before it, and frees what waited for
     /// them.
     pub fn complete_frame(&self, frame: u64) {
         let mut waiting = self.frames.lock();
-        self.frames.completed.fetch_max(frame, Ordering::Relaxed);
+        self.frames.completed_end.fetch_max(frame.saturating_add(1), Ordering::Relaxed);
         let later = frame.checked_add(1).map(|next| waiting.split_off(&next)).unwrap_or_default();
         let ended = core::mem::replace(&mut *waiting, later);
         drop(waiting);
@@ -93,20 +109,15 @@ impl<D: Device> Allocator<D> {
     /// # Errors
     ///
     /// The allocation is not this allocator's, or was freed; it comes back.
-    pub fn free_after(
-        &self,
-        frame: u64,
-        waiting: impl Into<Waiting<D>>,
-    ) -> Result<(), crate::FreeError<Waiting<D>>> {
-        let waiting = waiting.into();
-        let id = waiting.allocation.id();
-        if let Err(reason) = self.arena_of(id).and_then(|arena| arena.expect_live(id)) {
-            return Err(crate::FreeError { reason, allocation: waiting });
+    pub fn free_after<T: Freeable<D>>(&self, frame: u64, item: T) -> Result<(), FreeError<T>> {
+        if let Err(reason) = self.expect_live(item.memory()) {
+            return Err(FreeError { reason, allocation: item });
         }
+        let waiting = item.into_waiting();
         let mut queue = self.frames.lock();
         // Read under the lock that `complete_frame` writes it under, so none is put aside for a
         // frame whose frees have been done.
-        if self.frames.completed.load(Ordering::Relaxed) < frame {
+        if self.frames.completed_end.load(Ordering::Relaxed) <= frame {
             queue.entry(frame).or_default().push(waiting);
             return Ok(());
         }
@@ -115,16 +126,24 @@ impl<D: Device> Allocator<D> {
         Ok(())
     }
 
-    /// Returns the frame that an owning handle's memory waits for; 0 when no frames are used.
-    pub(crate) fn current_frame(&self) -> u64 {
-        self.frames.current.load(Ordering::Relaxed)
+    /// Gives up what an owning handle held: after the frame that is recorded, or at once when no
+    /// frames are used.
+    pub(crate) fn give_up(&self, item: impl Freeable<D>) {
+        match self.frames.recorded_end.load(Ordering::Relaxed).checked_sub(1) {
+            None => self.end_wait(item.into_waiting()),
+            Some(frame) => {
+                if let Err(error) = self.free_after(frame, item) {
+                    log::error!("{error}");
+                }
+            }
+        }
     }
 
     fn end_wait(&self, waiting: Waiting<D>) {
         let Waiting { destroy, allocation } = waiting;
         let id = allocation.id();
-        // Freed by its name meanwhile: then the resource was destroyed by who did that.
-        if self.arena_of(id).and_then(|arena| arena.expect_live(id)).is_err() {
+        // Freed through another handle meanwhile: then the resource was destroyed by who did that.
+        if self.expect_live(&allocation).is_err() {
             log::error!("{id} waited to be freed, and somebody freed it meanwhile");
             return;
         }

@@ -36,7 +36,7 @@ impl<D: Device> Allocator<D> {
 
     /// Returns the counters of a memory type. Takes its arenas' locks in turn.
     pub fn stats(&self, memory_type: u32) -> Stats {
-        self.arenas_of(memory_type).map(|arena| arena.lock().stats()).sum()
+        self.arenas_of(memory_type).map(Arena::stats).sum()
     }
 
     /// Returns what is allocated, as the leak report would name it.

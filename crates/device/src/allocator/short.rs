@@ -40,11 +40,11 @@ impl<D: Device> Allocator<D> {
         &self,
         memory_type: u32,
         request: &Request<'_, D>,
-    ) -> Option<Allocation<D>> {
+    ) -> Result<Option<Allocation<D>>, Refusal> {
         let (arena, mut session) = self.work_in(memory_type, request.wish.lifetime);
         let placed = arena.place(&mut session, request);
         arena.end(session);
-        placed.ok().flatten()
+        placed
     }
 
     /// The arena that this thread keeps to, or the next that nobody works in.
@@ -119,7 +119,7 @@ impl<D: Device> Allocator<D> {
         let Err(Refusal::Short(_)) = first else { return first };
         let must_be_alone = request.requirements.dedicated == DedicatedWish::Required
             || request.wish.placement == Placement::Dedicated;
-        if !must_be_alone && let Some(allocation) = self.place_anywhere(memory_type, request) {
+        if !must_be_alone && let Some(allocation) = self.place_anywhere(memory_type, request)? {
             return Ok(allocation);
         }
         // Empty blocks of any arena may be what fills the heap.
@@ -166,14 +166,18 @@ impl<D: Device> Allocator<D> {
     }
 
     /// Allocates from what any arena of the type has, of either lifetime.
-    fn place_anywhere(&self, memory_type: u32, request: &Request<'_, D>) -> Option<Allocation<D>> {
-        let arenas = self.made_arenas().filter(|arena| arena.config().memory_type == memory_type);
-        arenas.into_iter().find_map(|arena| {
-            let mut session = arena.lock();
-            let placed = arena.place(&mut session, request);
-            arena.end(session);
-            placed.ok().flatten()
-        })
+    fn place_anywhere(
+        &self,
+        memory_type: u32,
+        request: &Request<'_, D>,
+    ) -> Result<Option<Allocation<D>>, Refusal> {
+        for arena in self.made_arenas().filter(|arena| arena.config().memory_type == memory_type) {
+            match arena.with(|session| arena.place(session, request)) {
+                Ok(None) | Err(Refusal::Short(_)) => {}
+                result => return result,
+            }
+        }
+        Ok(None)
     }
 
     /// The account of a type's heap, for an error.
@@ -182,10 +186,8 @@ impl<D: Device> Allocator<D> {
         let mut account = HeapAccount { memory_type, used: 0, largest_free: 0 };
         for arena in self.made_arenas() {
             if self.supply.heap_of(arena.config().memory_type) == heap {
-                let session = arena.lock();
-                account.used += session.used();
-                account.largest_free = account.largest_free.max(session.largest_free());
-                arena.end(session);
+                account.used += arena.stats().used;
+                account.largest_free = account.largest_free.max(arena.largest_free());
             }
         }
         account

@@ -2,7 +2,7 @@
 //! in whole atoms.
 //!
 //! A block is mapped whole, once, however many of its allocations are mapped. When the last of
-//! them is unmapped the mapping stays for some operations more, for it is often wanted again.
+//! them is unmapped the mapping stays for some frees more, for it is often wanted again.
 
 use super::state::State;
 use super::{Arena, needs_flush};
@@ -13,8 +13,8 @@ use crate::error::MapError;
 use crate::request::Mapping;
 use core::ops::Range;
 
-/// How many allocations and frees a block's mapping outlives its last use.
-const IDLE_OPERATIONS: u32 = 32;
+/// How many frees in a block its mapping outlives its last use.
+const IDLE_FREES: u32 = 32;
 
 /// Which way a cache is made coherent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl<D: Device, V: Division> State<D, V> {
         let pointer = HostPointer::new(unsafe { self.supply.device().map(block.grant.memory) }?);
         let block = self.block_mut(index);
         block.pointer = Some(pointer);
-        block.idle = IDLE_OPERATIONS;
+        block.idle = IDLE_FREES;
         Ok(pointer)
     }
 
@@ -54,10 +54,10 @@ impl<D: Device, V: Division> State<D, V> {
     pub(super) fn release_maps(&mut self, index: u32, count: u32) {
         let block = self.block_mut(index);
         block.maps -= count;
-        block.idle = IDLE_OPERATIONS;
+        block.idle = IDLE_FREES;
     }
 
-    /// Counts an operation in a block whose mapping nobody uses; after some it ends.
+    /// Counts a free in a block whose mapping nobody uses; after some of them it ends.
     #[inline]
     pub(super) fn rest(&mut self, index: u32) {
         let block = self.block_mut(index);
@@ -86,64 +86,73 @@ impl<D: Device, V: Division> Arena<D, V> {
         if !self.properties().contains(MemoryProperties::HOST_VISIBLE) {
             return Err(MapError::NotHostVisible { memory_type: self.config.memory_type });
         }
-        let mut session = self.lock();
-        self.expect_live(allocation.id)?;
-        let (entry, ..) = session.locate(allocation.id.slot);
-        let pointer = session.map_block(entry.block)?;
-        session.block_mut(entry.block).maps += 1;
-        session.entry_mut(allocation.id.slot).maps += 1;
-        self.end(session);
-        Ok(pointer.at(entry.offset))
+        self.with(|session| {
+            self.expect_live(allocation.id)?;
+            let (entry, ..) = session.locate(allocation.id.slot);
+            let pointer = session.map_block(entry.block)?;
+            session.block_mut(entry.block).maps += 1;
+            session.entry_mut(allocation.id.slot).maps += 1;
+            Ok(pointer.at(entry.offset))
+        })
     }
 
     /// Takes one mapping of an allocation back.
     pub fn unmap(&self, allocation: &Allocation<D>) -> Result<(), MapError> {
-        let mut session = self.lock();
-        self.expect_live(allocation.id)?;
-        let entry = session.entry_mut(allocation.id.slot);
-        // What a handle's own pointer counts for is not the user's to take back.
-        if entry.maps <= u32::from(entry.persistent) {
-            return Err(MapError::NotMapped { id: allocation.id });
-        }
-        entry.maps -= 1;
-        let block = entry.block;
-        session.release_maps(block, 1);
-        self.end(session);
-        Ok(())
+        self.with(|session| {
+            self.expect_live(allocation.id)?;
+            let entry = session.entry_mut(allocation.id.slot);
+            // What a handle's own pointer counts for is not the user's to take back.
+            if entry.maps <= u32::from(entry.persistent) {
+                return Err(MapError::NotMapped { id: allocation.id });
+            }
+            entry.maps -= 1;
+            let block = entry.block;
+            session.release_maps(block, 1);
+            Ok(())
+        })
     }
 
     /// Flushes or invalidates a range of an allocation that is mapped; does nothing where host and
-    /// device are coherent. `range` is in bytes from the allocation's begin and lies in it.
+    /// device are coherent. `range` is in bytes from the allocation's begin.
     pub fn make_coherent(
         &self,
         allocation: &Allocation<D>,
         range: Range<u64>,
         which: Coherence,
     ) -> Result<(), MapError> {
+        check_range(allocation.size, range.start, range.end.saturating_sub(range.start))?;
+        self.expect_live(allocation.id)?;
         if !needs_flush(self.properties()) || range.is_empty() {
             return Ok(());
         }
-        let session = self.lock();
-        self.expect_live(allocation.id)?;
-        let (entry, memory, _) = session.locate(allocation.id.slot);
-        if entry.maps == 0 {
-            return Err(MapError::NotMapped { id: allocation.id });
-        }
-        let atom = self.supply.properties().limits.non_coherent_atom_size;
-        let block_size = session.block(entry.block).grant.size;
-        let begin = (entry.offset + range.start) & !(atom - 1);
-        let end = (entry.offset + range.end).next_multiple_of(atom).min(block_size);
-        let ranges = [MappedRange { memory, range: begin..end }];
-        let device = self.supply.device();
-        match which {
-            // SAFETY: The block is mapped while an allocation in it is, and we hold the lock; the
-            // range lies in the block and begins and ends at atoms or at the block's end.
-            Coherence::Flush => unsafe { device.flush(&ranges) }?,
-            // SAFETY: As above. No other allocation shares an atom with this one, so no host write
-            // but the user's own can be lost.
-            Coherence::Invalidate => unsafe { device.invalidate(&ranges) }?,
-        }
-        self.end(session);
-        Ok(())
+        self.with(|session| {
+            self.expect_live(allocation.id)?;
+            let (entry, memory, _) = session.locate(allocation.id.slot);
+            if entry.maps == 0 {
+                return Err(MapError::NotMapped { id: allocation.id });
+            }
+            let atom = self.supply.properties().limits.non_coherent_atom_size;
+            let block_size = session.block(entry.block).grant.size;
+            let begin = (entry.offset + range.start) & !(atom - 1);
+            let end = (entry.offset + range.end).next_multiple_of(atom).min(block_size);
+            let ranges = [MappedRange { memory, range: begin..end }];
+            let device = self.supply.device();
+            let done = match which {
+                // SAFETY: The block is mapped while an allocation in it is, and we hold the lock;
+                // the range lies in the block (checked above) and begins and ends at atoms or at
+                // the block's end. No other allocation shares an atom with this one, and that its
+                // owner keeps still is what its handle, borrowed here, stands for.
+                Coherence::Flush => unsafe { device.flush(&ranges) },
+                // SAFETY: As above; no host write but the owner's own can be lost.
+                Coherence::Invalidate => unsafe { device.invalidate(&ranges) },
+            };
+            done.map_err(MapError::Device)
+        })
     }
+}
+
+/// Finds a range that ends behind an allocation of `size` bytes.
+pub fn check_range(size: u64, offset: u64, len: u64) -> Result<(), MapError> {
+    let fits = offset.checked_add(len).is_some_and(|end| end <= size);
+    if fits { Ok(()) } else { Err(MapError::PastEnd { offset, len, size }) }
 }

@@ -5,7 +5,6 @@ use super::shelves::Shelves;
 use crate::allocation::HostPointer;
 use crate::device::Device;
 use crate::division::{Ask, Division, Part};
-use crate::growth::Growth;
 use crate::handover::TakeBack;
 use crate::request::Request;
 use crate::supply::{Grant, Supply};
@@ -22,7 +21,7 @@ pub(super) struct Block<D: Device, V> {
     /// Of all its allocations.
     pub maps: u32,
     pub pointer: Option<HostPointer>,
-    /// How many more operations an unused mapping is kept for.
+    /// How many more frees an unused mapping is kept for.
     pub idle: u32,
 }
 
@@ -86,6 +85,31 @@ impl Entry {
     }
 }
 
+/// Which empty blocks an arena keeps beside the one that it always may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// A small share of what is used.
+    Share,
+    /// As much as was used of late: it comes and goes each frame.
+    Recent,
+}
+
+impl Kept {
+    /// Rounds the size of a block for one large request: exact, so nothing lies idle, or with room
+    /// for others of about its size, which will come.
+    pub fn round(self, size: u64) -> u64 {
+        match self {
+            Self::Share => size,
+            Self::Recent => size.checked_next_power_of_two().unwrap_or(size),
+        }
+    }
+}
+
+/// What is kept of what is used.
+const KEPT_SHARE: u64 = 16;
+/// With each block that becomes empty, this part of what was used of late is forgotten.
+const RECENT_DECAY: u64 = 1024;
+
 /// What is remembered of an allocation for people.
 #[derive(Debug, Default)]
 pub struct Note {
@@ -97,13 +121,15 @@ pub struct Note {
 #[derive(Debug)]
 pub struct State<D: Device, V> {
     pub(super) supply: Arc<Supply<D>>,
-    growth: Growth,
+    kept: Kept,
     blocks: Vec<Option<Block<D, V>>>,
     vacant: Vec<u32>,
     /// The shared blocks, by the room they have.
     shelves: Shelves,
-    /// The shared block in which nothing lies.
-    empty: Option<u32>,
+    /// The shared blocks in which nothing lies.
+    empty: Vec<u32>,
+    /// The most bytes that were in allocations of late.
+    recent: u64,
     entries: Vec<Entry>,
     notes: HashMap<u32, Note>,
     /// What goes back to the device when the lock is let go.
@@ -114,14 +140,15 @@ pub struct State<D: Device, V> {
 }
 
 impl<D: Device, V: Division> State<D, V> {
-    pub(super) fn new(supply: Arc<Supply<D>>, growth: Growth) -> Self {
+    pub(super) fn new(supply: Arc<Supply<D>>, kept: Kept) -> Self {
         Self {
             supply,
-            growth,
+            kept,
             blocks: Vec::new(),
             vacant: Vec::new(),
             shelves: Shelves::new(),
-            empty: None,
+            empty: Vec::new(),
+            recent: 0,
             entries: Vec::new(),
             notes: HashMap::new(),
             surplus: Vec::new(),
@@ -162,8 +189,8 @@ impl<D: Device, V: Division> State<D, V> {
         let mut next = self.shelves.first(ask.size);
         while let Some(block) = next {
             if let Some(part) = self.division(block).allocate(ask) {
-                if self.empty == Some(block) {
-                    self.empty = None;
+                if !self.empty.is_empty() {
+                    self.empty.retain(|&empty| empty != block);
                 }
                 self.settle(block);
                 return Some((block, part));
@@ -181,22 +208,31 @@ impl<D: Device, V: Division> State<D, V> {
         let is_empty = division.count() == 0;
         self.settle(block);
         if is_empty {
-            self.keep_one_empty(block);
+            self.empty.push(block);
+            self.discard_surplus_empty();
         }
     }
 
-    /// Of two empty blocks keeps one: the larger, so long as it is no larger than what growth
-    /// would take anew, so that a program that frees and allocates in turns takes no block each
-    /// time and one that has ended its work holds little.
-    fn keep_one_empty(&mut self, block: u32) {
-        let Some(other) = self.empty.replace(block) else { return };
-        let size = |index| self.block(index).grant.size;
-        let (small, large) =
-            if size(block) < size(other) { (block, other) } else { (other, block) };
-        let wanted = self.growth.next(self.used);
-        let (kept, dropped) = if size(large) <= wanted { (large, small) } else { (small, large) };
-        self.empty = Some(kept);
-        self.discard(dropped);
+    /// Takes out empty blocks, the largest first, while those that stay are enough of what is
+    /// [kept](Kept): a program that frees and allocates in turns calls no driver each time, and one
+    /// that has ended its work holds little. One empty block always stays.
+    fn discard_surplus_empty(&mut self) {
+        let enough = match self.kept {
+            Kept::Share => self.used / KEPT_SHARE,
+            Kept::Recent => self.recent,
+        };
+        self.recent -= self.recent / RECENT_DECAY;
+        let size = |state: &Self, index: u32| state.block(index).grant.size;
+        let mut total: u64 = self.empty.iter().map(|&index| size(self, index)).sum();
+        while self.empty.len() > 1 {
+            let largest = self.empty.iter().copied().max_by_key(|&index| size(self, index));
+            let largest = largest.expect("there are two");
+            total -= size(self, largest);
+            if total < enough {
+                return;
+            }
+            self.discard(largest);
+        }
     }
 
     /// Adds a block and returns its number.
@@ -219,30 +255,28 @@ impl<D: Device, V: Division> State<D, V> {
         let block = self.blocks[index as usize].take().expect("the block is there");
         self.vacant.push(index);
         self.held -= block.grant.size;
-        if self.empty == Some(index) {
-            self.empty = None;
-        }
+        self.empty.retain(|&empty| empty != index);
         self.shelves.take(index);
         self.surplus.push(block.grant);
     }
 
-    /// Takes the empty block out, if there is one.
+    /// Takes the empty blocks out.
     pub fn discard_empty(&mut self) {
-        if let Some(block) = self.empty {
+        while let Some(&block) = self.empty.last() {
             self.discard(block);
         }
     }
 
     /// Takes back a slot that the user was never told of: a block that was taken for it goes too,
-    /// and an empty one that was kept before stays.
+    /// if nothing else has come into it, and the empty ones that were kept before stay.
     pub(super) fn undo(&mut self, slot: u32) {
-        let fresh = self.entries[slot as usize].fresh;
-        let kept = self.empty.take();
+        let Entry { fresh, block, .. } = self.entries[slot as usize];
+        let kept = core::mem::take(&mut self.empty);
         self.take_back(slot);
-        if fresh {
-            self.discard_empty();
+        if fresh && self.empty.contains(&block) {
+            self.discard(block);
         }
-        self.empty = kept.or(self.empty);
+        self.empty.extend(kept);
     }
 
     /// Puts a shared block on the shelf for the room it has.
@@ -260,6 +294,7 @@ impl<D: Device, V: Division> State<D, V> {
         }
         self.entries[slot as usize] = entry;
         self.used += entry.size;
+        self.recent = self.recent.max(self.used);
         self.count += 1;
         let block = self.block_mut(entry.block);
         block.maps += entry.maps;
@@ -309,7 +344,8 @@ impl<D: Device, V: Division> State<D, V> {
         for index in self.blocks() {
             let Contents::Shared { division } = &self.block(index).contents else { continue };
             assert!(self.shelves.is_right(index, division.room()), "invariant 2");
-            assert_eq!(self.empty == Some(index), division.count() == 0, "invariant 6");
+            let empty = self.empty.iter().filter(|&&empty| empty == index).count();
+            assert_eq!(empty == 1, division.count() == 0, "invariant 6");
         }
     }
 

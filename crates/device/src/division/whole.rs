@@ -30,6 +30,8 @@ struct Only {
 
 // SAFETY: There is one part, and it is the block.
 unsafe impl Division for Whole {
+    const ALONE: bool = true;
+
     type Config = ();
 
     fn new((): &(), size: u64, _granularity: u64) -> Self {

@@ -15,11 +15,32 @@ pub struct Combined<S, G> {
     general: G,
 }
 
+/// Two strategies over different devices, which came back.
+#[derive(Debug)]
+pub struct DevicesDiffer<S, G> {
+    /// The one for what lives shortly.
+    pub short_lived: S,
+    /// The one for the rest.
+    pub general: G,
+}
+
 impl<S, G> Combined<S, G> {
-    /// Combines two strategies.
-    #[must_use]
-    pub const fn new(short_lived: S, general: G) -> Self {
-        Self { short_lived, general }
+    /// Combines two strategies over one device.
+    ///
+    /// # Errors
+    ///
+    /// [`DevicesDiffer`] when their devices are not the very same value: share it in an
+    /// [`Arc`](std::sync::Arc).
+    pub fn new<D: Device>(short_lived: S, general: G) -> Result<Self, DevicesDiffer<S, G>>
+    where
+        S: Strategy<D>,
+        G: Strategy<D>,
+    {
+        if core::ptr::eq(short_lived.device(), general.device()) {
+            Ok(Self { short_lived, general })
+        } else {
+            Err(DevicesDiffer { short_lived, general })
+        }
     }
 
     /// Returns the strategy for what lives shortly.
@@ -42,9 +63,10 @@ unsafe impl<D: Device, S: Strategy<D>, G: Strategy<D>> Strategy<D> for Combined<
     fn allocate(&self, request: &Request<'_, D>) -> Result<Allocation<D>, AllocError> {
         match request.wish.lifetime {
             Lifetime::General => self.general.allocate(request),
-            Lifetime::ShortLived => {
-                self.short_lived.allocate(request).or_else(|_| self.general.allocate(request))
-            }
+            Lifetime::ShortLived => match self.short_lived.allocate(request) {
+                Err(AllocError::OutOfMemory(_)) => self.general.allocate(request),
+                result => result,
+            },
         }
     }
 

@@ -2,11 +2,11 @@
 
 use super::{Coherence, Strategy};
 use crate::allocation::{Allocation, AllocationId, AllocatorId, HostPointer};
-use crate::arena::{Arena, Config};
-use crate::choice::{Ranking, validate};
+use crate::arena::{Arena, Config, Kept};
+use crate::choice::validate_for_type;
 use crate::device::{DedicatedWish, Device};
 use crate::division::{Division, buddy, linear, slab, tlsf, whole};
-use crate::error::{AllocError, FreeError, MapError, Misuse};
+use crate::error::{AllocError, FreeError, MapError, Misuse, ShortageCause};
 use crate::growth::Growth;
 use crate::request::{Placement, Request};
 use crate::snapshot::{BlockSnapshot, LeakReport};
@@ -72,6 +72,7 @@ impl<D: Device, V: Division> Suballocator<D, V> {
             memory_type,
             division,
             growth: growth.unwrap_or(Growth::of_heap(heap_size)),
+            kept: Kept::Share,
             backtraces: false,
         };
         Self { arena: Arena::new(config, Arc::new(Supply::new(device, &limits))) }
@@ -120,12 +121,24 @@ impl<D: Device, V: Division> Suballocator<D, V> {
     }
 
     fn refuse(&self, refusal: Refusal, request: &Request<'_, D>) -> AllocError {
-        let session = self.arena.lock();
-        let (used, largest_free) = (session.used(), session.largest_free());
-        self.arena.end(session);
         let memory_type = self.arena.config().memory_type;
+        let (used, largest_free) = (self.arena.stats().used, self.arena.largest_free());
         let account = HeapAccount { memory_type, used, largest_free };
         shortage(self.arena.supply(), refusal, request.requirements.size, account)
+    }
+
+    /// Takes from a shared block, if need be a new one, or a block of its own.
+    fn take(&self, request: &Request<'_, D>, alone: bool) -> Result<Allocation<D>, Refusal> {
+        let rule = request.wish.budget;
+        self.arena.with(|session| {
+            if alone {
+                return self.arena.dedicate(session, request, rule);
+            }
+            match self.arena.place(session, request)? {
+                Some(allocation) => Ok(allocation),
+                None => self.arena.grow(session, request, rule),
+            }
+        })
     }
 }
 
@@ -137,22 +150,21 @@ unsafe impl<D: Device, V: Division> Strategy<D> for Suballocator<D, V> {
     }
 
     fn allocate(&self, request: &Request<'_, D>) -> Result<Allocation<D>, AllocError> {
-        let ranking = Ranking::new(self.arena.supply().properties(), &request.wish);
         let memory_type = self.arena.config().memory_type;
-        validate(request, self.arena.supply().properties(), &ranking, 1 << memory_type)?;
-        let alone = request.wish.placement == Placement::Dedicated
+        validate_for_type(request, self.arena.supply().properties(), memory_type)?;
+        let must_be_alone = V::ALONE
+            || request.wish.placement == Placement::Dedicated
             || request.requirements.dedicated == DedicatedWish::Required;
-        let mut session = self.arena.lock();
-        let rule = request.wish.budget;
-        let result = if alone {
-            self.arena.dedicate(&mut session, request, rule)
-        } else {
-            self.arena.place(&mut session, request).and_then(|placed| match placed {
-                Some(allocation) => Ok(allocation),
-                None => self.arena.grow(&mut session, request, rule),
-            })
-        };
-        self.arena.end(session);
+        let alone = must_be_alone || request.requirements.dedicated == DedicatedWish::Preferred;
+        let mut result = self.take(request, alone);
+        if is_short(&result) {
+            // Its own empty blocks may be what fills the heap.
+            self.trim();
+            result = self.take(request, alone);
+        }
+        if is_short(&result) && !must_be_alone {
+            result = self.take(request, !alone);
+        }
         result.map_err(|refusal| self.refuse(refusal, request))
     }
 
@@ -176,15 +188,15 @@ unsafe impl<D: Device, V: Division> Strategy<D> for Suballocator<D, V> {
     }
 
     fn used(&self) -> u64 {
-        self.arena.lock().used()
+        self.arena.stats().used
     }
 
     fn held(&self) -> u64 {
-        self.arena.lock().held()
+        self.arena.stats().held
     }
 
     fn live(&self) -> Vec<AllocationId> {
-        self.arena.live(&self.arena.lock())
+        self.arena.live()
     }
 
     fn map(&self, allocation: &Allocation<D>) -> Result<HostPointer, MapError> {
@@ -205,6 +217,14 @@ unsafe impl<D: Device, V: Division> Strategy<D> for Suballocator<D, V> {
     ) -> Result<(), MapError> {
         self.expect_mine(allocation.id())?;
         self.arena.make_coherent(allocation, range, which)
+    }
+}
+
+/// Tells whether another way may have memory; what the strategy never serves has none.
+const fn is_short<D: Device>(result: &Result<Allocation<D>, Refusal>) -> bool {
+    match result {
+        Err(Refusal::Short(cause)) => !matches!(cause, ShortageCause::Strategy { .. }),
+        _ => false,
     }
 }
 
