@@ -112,10 +112,12 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
+    const STEPS: usize = if cfg!(miri) { 4 } else { 200 };
+
     proptest! {
         #[test]
         fn it_answers_as_an_ordered_set_does(
-            steps in proptest::collection::vec((any::<bool>(), 0u32..192), 0..if cfg!(miri) { 4 } else { 200 }),
+            steps in proptest::collection::vec((any::<bool>(), 0u32..192), 0..STEPS),
         ) {
             let (mut real, mut model) = (BitSet::<3>::new(), BTreeSet::new());
             for (add, member) in steps {

@@ -212,8 +212,8 @@ impl<D: Device> Allocator<D> {
     }
 }
 
-// SAFETY: Every answer is an arena's, whose parts are those of a division or whole blocks, and whose
-// table says which of them live.
+// SAFETY: Every answer is an arena's, whose parts are those of a division or whole blocks, and
+// whose table says which of them live.
 unsafe impl<D: Device> Strategy<D> for Allocator<D> {
     fn device(&self) -> &D {
         self.supply.device()

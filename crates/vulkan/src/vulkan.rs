@@ -49,9 +49,9 @@ impl Vulkan {
     /// - `features` names only what the instance was made for and what was enabled on the device.
     /// - Every create info that is handed to it, with its chain, is valid usage of this device,
     ///   and so is every buffer and image named in an order for a block.
-    /// - What is freed, destroyed, or still allocated when its allocator ends, is used by no command
-    ///   that the device has yet to execute and bound to no resource that is used again; a frame is
-    ///   completed only when the device has executed it.
+    /// - What is freed, destroyed, or still allocated when its allocator ends, is used by no
+    ///   command that the device has yet to execute and bound to no resource that is used again;
+    ///   a frame is completed only when the device has executed it.
     /// - While the host writes memory through an allocator the device does not access that range,
     ///   and while the host reads it the device does not write it.
     #[must_use]
@@ -125,8 +125,9 @@ impl fmt::Debug for Vulkan {
     }
 }
 
-// SAFETY: `vkAllocateMemory` gives memory of its own, and `vkMapMemory` with the whole size a pointer
-// to all of it, until it is unmapped or freed. That the handles are good is `new`'s contract.
+// SAFETY: `vkAllocateMemory` gives memory of its own, and `vkMapMemory` with the whole size a
+// pointer to all of it, until it is unmapped or freed. That the handles are good is `new`'s
+// contract.
 unsafe impl Device for Vulkan {
     type Memory = vk::DeviceMemory;
     type Buffer = vk::Buffer;

@@ -90,8 +90,8 @@ pub struct Linear {
     spare: u32,
 }
 
-// SAFETY: A part goes into the gap behind the cursor and no further (invariants above, checked against
-// a model), so it lies in the block and overlaps no other.
+// SAFETY: A part goes into the gap behind the cursor and no further (the invariants above, checked
+// against a model), so it lies in the block and overlaps no other.
 unsafe impl Division for Linear {
     type Config = Config;
 

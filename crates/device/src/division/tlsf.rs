@@ -48,8 +48,8 @@ pub struct Tlsf {
     align_least: u64,
 }
 
-// SAFETY: The regions of a space tile the block and do not overlap (its invariant 1, which fuzzing and
-// a model check), and a part is a used one.
+// SAFETY: The regions of a space tile the block and do not overlap (its invariant 1, which
+// fuzzing and a model check), and a part is a used one.
 unsafe impl Division for Tlsf {
     type Config = Config;
 
