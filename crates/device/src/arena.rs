@@ -157,26 +157,37 @@ impl<D: Device, V: Division> Arena<D, V> {
         request: &Request<'_, D>,
         rule: BudgetRule,
     ) -> Result<Allocation<D>, Refusal> {
-        let ask = self.ask(request, 0);
-        let config = &self.config;
-        let suggested = config.growth.for_request(self.held_of_type(), ask.size);
-        let suggested = suggested.unwrap_or_else(|| config.kept.round(ask.size));
-        let too_large = || {
+        let (ask, config) = (self.ask(request, 0), &self.config);
+        let refused = || {
             let size_max = V::size_max(&config.division);
             Refusal::Short(ShortageCause::Strategy { size_max })
         };
+        let suggested = self.block_size(ask.size);
         let first = V::block_size(&config.division, ask.size, ask.align, suggested);
-        let first = first.ok_or_else(too_large)?;
+        let first = first.ok_or_else(refused)?;
         let least = V::block_size_least(&config.division, ask.size, ask.align);
         let mut refusal = Refusal::Short(ShortageCause::Driver);
         for size in Growth::sizes(first, least) {
             match self.take_block(session, request, size, rule) {
-                Ok(block) => return self.place_first(session, request, block, too_large()),
+                Ok(block) => {
+                    let placed = self.place_first(session, request, block)?;
+                    return placed.ok_or_else(refused);
+                }
                 Err(error @ Refusal::Device(_)) => return Err(error),
                 Err(error) => refusal = error,
             }
         }
         Err(refusal)
+    }
+
+    /// The size of the next shared block for a request of `size` bytes.
+    fn block_size(&self, size: u64) -> u64 {
+        let Config { growth, kept, .. } = &self.config;
+        if !self.supply.has_blocks_to_spare() {
+            return growth.size_most;
+        }
+        let suggested = growth.for_request(self.held_of_type(), size);
+        suggested.unwrap_or_else(|| kept.round(size, growth.size_most))
     }
 
     /// Allocates from a block that was just taken for the request, or gives it back.
@@ -185,18 +196,16 @@ impl<D: Device, V: Division> Arena<D, V> {
         session: &mut Session<'_, D, V>,
         request: &Request<'_, D>,
         block: u32,
-        too_large: Refusal,
-    ) -> Result<Allocation<D>, Refusal> {
-        match self.place(session, request).and_then(|placed| placed.ok_or(too_large)) {
-            Ok(allocation) => {
-                session.entry_mut(allocation.id.slot).fresh = true;
-                Ok(allocation)
-            }
-            Err(refusal) => {
-                session.discard(block);
-                Err(refusal)
-            }
-        }
+    ) -> Result<Option<Allocation<D>>, Refusal> {
+        let key = session.insert().map_err(|_| NO_SLOTS)?;
+        let ask = self.ask(request, key.slot);
+        let Some(part) = session.find_in(block, &ask) else {
+            session.give_up(key);
+            session.discard(block);
+            return Ok(None);
+        };
+        let entry = Entry { fresh: true, ..Entry::new(block, part, ask.size) };
+        Ok(Some(self.hand_out(session, request, key, entry)))
     }
 
     /// Tells whether a request for which no block has room gets one of its own.
@@ -224,7 +233,8 @@ impl<D: Device, V: Division> Arena<D, V> {
         match session.prepare(block, request.wish.mapping) {
             Ok(()) => Ok(block),
             Err(error) => {
-                session.discard(block);
+                // At once, for a smaller one is asked for next.
+                self.supply.release(session.remove(block));
                 Err(Refusal::of_mapping(error))
             }
         }

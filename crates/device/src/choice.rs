@@ -9,7 +9,7 @@ use crate::error::AllocError;
 use crate::request::{Access, Mapping, Request, Wish};
 use core::fmt;
 
-/// Types that only those get who require them.
+/// Types that only those get who require or prefer them.
 const SPECIAL: MemoryProperties = MemoryProperties::LAZILY_ALLOCATED
     .union(MemoryProperties::PROTECTED)
     .union(MemoryProperties::DEVICE_COHERENT)
@@ -80,7 +80,7 @@ pub enum Verdict {
     NotAllowed,
     /// It lacks something that is required.
     Lacks(MemoryProperties),
-    /// It is special, and nobody required that.
+    /// It is special, and nobody asked for that.
     Special(MemoryProperties),
 }
 
@@ -98,13 +98,22 @@ pub fn judge(has: MemoryProperties, is_allowed: bool, wish: &Wish<'_>) -> Verdic
     if !special.is_empty() {
         return Verdict::Special(special);
     }
-    let missed = preferences(wish.access).iter().filter(|preference| {
-        // What the user says of a property counts instead of what the access says.
-        let said = (wish.required | wish.preferred).contains(preference.property);
-        !said && has.contains(preference.property) != preference.wanted
-    });
+    let missed = missed(wish.access, wish.required | wish.preferred, has);
     let own = (wish.preferred - has).bits().count_ones() * USER_WEIGHT;
     Verdict::Fits { cost: own + missed.map(|preference| preference.weight).sum::<u32>() }
+}
+
+/// The preferences of an access that a type misses; what the user said of a property counts
+/// instead.
+fn missed(
+    access: Access,
+    said: MemoryProperties,
+    has: MemoryProperties,
+) -> impl Iterator<Item = &'static Preference> {
+    preferences(access).iter().filter(move |preference| {
+        let Preference { property, wanted, .. } = **preference;
+        !said.contains(property) && has.contains(property) != wanted
+    })
 }
 
 /// The memory types that will do, the best first.
@@ -217,6 +226,10 @@ impl DeviceProperties {
 pub struct Explanation {
     /// Who touches the memory.
     pub access: Access,
+    /// What the user requires.
+    pub required: MemoryProperties,
+    /// What the user prefers.
+    pub preferred: MemoryProperties,
     /// Number, properties and verdict of each type, the best first.
     pub types: Vec<(u32, MemoryProperties, Verdict)>,
 }
@@ -236,7 +249,8 @@ impl Explanation {
             Verdict::Fits { cost } => (cost, index),
             _ => (u32::MAX, index),
         });
-        Self { access: wish.access, types }
+        let Wish { access, required, preferred, .. } = *wish;
+        Self { access, required, preferred, types }
     }
 }
 
@@ -251,7 +265,7 @@ impl fmt::Display for Explanation {
                 Verdict::NotAllowed => write!(f, "out, the resource does not allow it"),
                 Verdict::Lacks(what) => write!(f, "out, lacks {}", names(what).join("+")),
                 Verdict::Special(what) => {
-                    write!(f, "out, {} is only for who requires it", names(what).join("+"))
+                    write!(f, "out, {} is only for who asks for it", names(what).join("+"))
                 }
             }
         })
@@ -260,13 +274,12 @@ impl fmt::Display for Explanation {
 
 impl Explanation {
     fn misses(&self, has: MemoryProperties, cost: u32) -> String {
-        let missed = preferences(self.access).iter().filter_map(|preference| {
-            let Preference { property, wanted, .. } = *preference;
-            let word = if wanted { "without" } else { "has" };
-            let name = names(property).join("+");
-            (has.contains(property) != wanted).then(|| format!("{word} {name}"))
+        let own = names(self.preferred - has).into_iter().map(|name| format!("without {name}"));
+        let missed = missed(self.access, self.required | self.preferred, has).map(|preference| {
+            let word = if preference.wanted { "without" } else { "has" };
+            format!("{word} {}", names(preference.property).join("+"))
         });
-        format!("cost {cost}: {}", missed.collect::<Vec<_>>().join(", "))
+        format!("cost {cost}: {}", own.chain(missed).collect::<Vec<_>>().join(", "))
     }
 }
 

@@ -101,7 +101,7 @@ pub enum ShortageCause {
     #[error("the block could not be mapped")]
     Mapping,
     /// The strategy's blocks hold no allocation of this size.
-    #[error("the strategy serves at most {size_max} bytes")]
+    #[error("the strategy serves no such size and alignment, and at most {size_max} bytes")]
     Strategy {
         /// The most that it serves, in bytes.
         size_max: u64,

@@ -162,7 +162,7 @@ pub trait Factory<D: Resources>: Strategy<D> {
     ///
     /// # Errors
     ///
-    /// It is another allocator's, or its memory was freed; it comes back, as it was.
+    /// It is another allocator's, or its memory was freed; it comes back.
     fn destroy_buffer(&self, buffer: Buffer<D>) -> Result<(), FreeError<Buffer<D>>> {
         release(self, buffer)
     }
@@ -171,7 +171,7 @@ pub trait Factory<D: Resources>: Strategy<D> {
     ///
     /// # Errors
     ///
-    /// It is another allocator's, or its memory was freed; it comes back, as it was.
+    /// It is another allocator's, or its memory was freed; it comes back.
     fn destroy_image(&self, image: Image<D>) -> Result<(), FreeError<Image<D>>> {
         release(self, image)
     }

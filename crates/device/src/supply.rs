@@ -18,6 +18,9 @@ use std::sync::Arc;
 /// Without a budget of the driver's, this share of a heap is taken for one, in percent.
 const BUDGET_PERCENT: u64 = 80;
 
+/// Up to this share of the device's blocks, in percent, blocks are taken freely.
+const BLOCK_COUNT_PERCENT: u64 = 75;
+
 /// Memory that came from the device in one grant.
 #[derive(Debug)]
 pub struct Grant<M> {
@@ -135,6 +138,12 @@ impl<D: Device> Supply<D> {
     /// Returns how many blocks are held in all heaps.
     pub fn block_count(&self) -> u64 {
         self.blocks.load(Ordering::Relaxed)
+    }
+
+    /// Tells whether blocks may be taken that are not needed: some of the device's count are kept
+    /// for those that are.
+    pub fn has_blocks_to_spare(&self) -> bool {
+        self.block_count() < self.properties.limits.block_count_max / 100 * BLOCK_COUNT_PERCENT
     }
 
     /// Sets the most bytes that may be held of a heap from here on.

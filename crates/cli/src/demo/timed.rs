@@ -108,6 +108,10 @@ unsafe impl<D: Device> Strategy<D> for Timed<'_, D> {
         result
     }
 
+    fn undo(&self, allocation: Allocation<D>) -> Result<(), FreeError<Allocation<D>>> {
+        self.allocator.undo(allocation)
+    }
+
     fn expect_live(&self, allocation: &Allocation<D>) -> Result<(), Misuse> {
         self.allocator.expect_live(allocation)
     }

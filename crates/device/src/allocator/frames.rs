@@ -1,7 +1,8 @@
 //! Frees that wait until the device has ended a frame.
 //!
-//! A user numbers its frames as it likes, ascending. What is handed in with a frame number is
-//! freed when the user says that the device has completed that frame.
+//! A user numbers its frames as it likes, ascending; `u64::MAX` counts as the frame before it.
+//! What is handed in with a frame number is freed when the user says that the device has
+//! completed that frame.
 
 use super::Allocator;
 use crate::allocation::Allocation;
@@ -12,6 +13,9 @@ use core::fmt;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+
+/// The last frame: one more has a number too.
+const FRAME_MAX: u64 = u64::MAX - 1;
 
 /// A resource and the function that destroys it.
 pub(crate) type Destroy<D> = (
@@ -90,15 +94,16 @@ impl<D: Device> Allocator<D> {
     /// Says which frame is being recorded: what the owning handles give up from here on waits for
     /// it.
     pub fn begin_frame(&self, frame: u64) {
-        self.frames.recorded_end.fetch_max(frame.saturating_add(1), Ordering::Relaxed);
+        self.frames.recorded_end.fetch_max(frame.min(FRAME_MAX) + 1, Ordering::Relaxed);
     }
 
     /// Says that the device has completed `frame` and all before it, and frees what waited for
     /// them.
     pub fn complete_frame(&self, frame: u64) {
+        let end = frame.min(FRAME_MAX) + 1;
         let mut waiting = self.frames.lock();
-        self.frames.completed_end.fetch_max(frame.saturating_add(1), Ordering::Relaxed);
-        let later = frame.checked_add(1).map(|next| waiting.split_off(&next)).unwrap_or_default();
+        self.frames.completed_end.fetch_max(end, Ordering::Relaxed);
+        let later = waiting.split_off(&end);
         let ended = core::mem::replace(&mut *waiting, later);
         drop(waiting);
         ended.into_values().flatten().for_each(|waiting| self.end_wait(waiting));
@@ -113,7 +118,7 @@ impl<D: Device> Allocator<D> {
         if let Err(reason) = self.expect_live(item.memory()) {
             return Err(FreeError { reason, allocation: item });
         }
-        let waiting = item.into_waiting();
+        let (frame, waiting) = (frame.min(FRAME_MAX), item.into_waiting());
         let mut queue = self.frames.lock();
         // Read under the lock that `complete_frame` writes it under, so none is put aside for a
         // frame whose frees have been done.

@@ -6,13 +6,9 @@ use crate::arena::{Arena, Session};
 use crate::choice::Ranking;
 use crate::device::{DedicatedWish, Device};
 use crate::division::mixed::Mixed;
-use crate::error::AllocError;
+use crate::error::{AllocError, ShortageCause};
 use crate::request::{BudgetRule, Lifetime, Placement, Request};
 use crate::supply::{HeapAccount, Refusal, shortage};
-
-/// Above this share of the device's blocks, in percent, a block of one's own is for those who need
-/// it.
-const BLOCK_COUNT_PERCENT: u64 = 75;
 
 type Outcome<D> = Result<Allocation<D>, Refusal>;
 
@@ -23,15 +19,9 @@ impl<D: Device> Allocator<D> {
         match request.requirements.dedicated {
             _ if request.wish.placement == Placement::Dedicated => true,
             DedicatedWish::Required => true,
-            DedicatedWish::Preferred => self.has_blocks_to_spare(),
+            DedicatedWish::Preferred => self.supply.has_blocks_to_spare(),
             DedicatedWish::None => false,
         }
-    }
-
-    /// Tells whether blocks may be taken that are not needed.
-    fn has_blocks_to_spare(&self) -> bool {
-        let most = self.properties().limits.block_count_max / 100 * BLOCK_COUNT_PERCENT;
-        self.supply.block_count() < most
     }
 
     /// Allocates from what this thread's arena has; or nothing.
@@ -116,7 +106,11 @@ impl<D: Device> Allocator<D> {
     fn obtain(&self, memory_type: u32, request: &Request<'_, D>, rule: BudgetRule) -> Outcome<D> {
         let alone = self.is_alone(request);
         let first = self.take(memory_type, request, rule, alone);
-        let Err(Refusal::Short(_)) = first else { return first };
+        let Err(Refusal::Short(cause)) = first else { return first };
+        let size = request.requirements.size;
+        if matches!(cause, ShortageCause::BlockSize { size_max } if size > size_max) {
+            return first;
+        }
         let must_be_alone = request.requirements.dedicated == DedicatedWish::Required
             || request.wish.placement == Placement::Dedicated;
         if !must_be_alone && let Some(allocation) = self.place_anywhere(memory_type, request)? {
@@ -145,13 +139,12 @@ impl<D: Device> Allocator<D> {
         let result = if alone {
             arena.dedicate(&mut session, request, rule)
         } else {
-            arena.place(&mut session, request).and_then(|placed| match placed {
-                Some(allocation) => Ok(allocation),
-                None if self.is_large(arena, request) => {
-                    arena.dedicate(&mut session, request, rule)
-                }
-                None => arena.grow(&mut session, request, rule),
-            })
+            match arena.place(&mut session, request) {
+                Ok(Some(allocation)) => Ok(allocation),
+                Err(error @ Refusal::Device(_)) => Err(error),
+                _ if self.is_large(arena, request) => arena.dedicate(&mut session, request, rule),
+                _ => arena.grow(&mut session, request, rule),
+            }
         };
         arena.end(session);
         result
@@ -162,7 +155,7 @@ impl<D: Device> Allocator<D> {
     fn is_large(&self, arena: &Arena<D, Mixed>, request: &Request<'_, D>) -> bool {
         request.wish.lifetime == Lifetime::General
             && arena.is_large(request.requirements.size)
-            && self.has_blocks_to_spare()
+            && self.supply.has_blocks_to_spare()
     }
 
     /// Allocates from what any arena of the type has, of either lifetime.

@@ -96,11 +96,12 @@ pub enum Kept {
 
 impl Kept {
     /// Rounds the size of a block for one large request: exact, so nothing lies idle, or with room
-    /// for others of about its size, which will come.
-    pub fn round(self, size: u64) -> u64 {
+    /// for others of about its size, which will come; never past `most` by rounding.
+    pub fn round(self, size: u64, most: u64) -> u64 {
+        let rounded = size.checked_next_power_of_two().unwrap_or(size);
         match self {
-            Self::Share => size,
-            Self::Recent => size.checked_next_power_of_two().unwrap_or(size),
+            Self::Recent if rounded <= most => rounded,
+            Self::Recent | Self::Share => size,
         }
     }
 }
@@ -200,6 +201,13 @@ impl<D: Device, V: Division> State<D, V> {
         None
     }
 
+    /// Takes a part of a block that nothing lies in yet.
+    pub(super) fn find_in(&mut self, block: u32, ask: &Ask) -> Option<Part> {
+        let part = self.division(block).allocate(ask)?;
+        self.settle(block);
+        Some(part)
+    }
+
     /// Undoes [`find`](Self::find).
     #[inline]
     pub(super) fn put_back(&mut self, block: u32, part: u32) {
@@ -252,12 +260,18 @@ impl<D: Device, V: Division> State<D, V> {
 
     /// Takes a block out; its memory goes back when the session ends.
     pub(super) fn discard(&mut self, index: u32) {
+        let grant = self.remove(index);
+        self.surplus.push(grant);
+    }
+
+    /// Takes a block out and hands over its memory.
+    pub(super) fn remove(&mut self, index: u32) -> Grant<D::Memory> {
         let block = self.blocks[index as usize].take().expect("the block is there");
         self.vacant.push(index);
         self.held -= block.grant.size;
         self.empty.retain(|&empty| empty != index);
         self.shelves.take(index);
-        self.surplus.push(block.grant);
+        block.grant
     }
 
     /// Takes the empty blocks out.

@@ -1,6 +1,8 @@
-//! A strategy behind a reference, a box or a shared pointer is a strategy.
+//! A strategy behind a reference, a box or a shared pointer is a strategy. To dispose of the
+//! pointer ends what it owns: of a reference nothing, of a shared pointer the strategy with the
+//! last.
 
-use super::{Coherence, Strategy};
+use super::{Coherence, Span, SpanMut, Strategy};
 use crate::allocation::{Allocation, AllocationId, HostPointer};
 use crate::device::Device;
 use crate::error::{AllocError, FreeError, MapError, Misuse};
@@ -59,6 +61,49 @@ macro_rules! impl_through {
                 which: Coherence,
             ) -> Result<(), MapError> {
                 (**self).make_coherent(allocation, range, which)
+            }
+
+            fn in_use(&self) -> bool {
+                (**self).in_use()
+            }
+
+            fn flush(&self, allocation: &Allocation<D>, range: Range<u64>) -> Result<(), MapError> {
+                (**self).flush(allocation, range)
+            }
+
+            fn invalidate(
+                &self,
+                allocation: &Allocation<D>,
+                range: Range<u64>,
+            ) -> Result<(), MapError> {
+                (**self).invalidate(allocation, range)
+            }
+
+            fn write(
+                &self,
+                allocation: &mut Allocation<D>,
+                offset: u64,
+                bytes: &[u8],
+            ) -> Result<(), MapError> {
+                (**self).write(allocation, offset, bytes)
+            }
+
+            fn read(
+                &self,
+                allocation: &Allocation<D>,
+                offset: u64,
+                bytes: &mut [u8],
+            ) -> Result<(), MapError> {
+                (**self).read(allocation, offset, bytes)
+            }
+
+            fn copy(
+                &self,
+                from: Span<'_, D>,
+                to: SpanMut<'_, D>,
+                len: u64,
+            ) -> Result<(), MapError> {
+                (**self).copy(from, to, len)
             }
         }
     )*};

@@ -25,7 +25,7 @@ pub struct DevicesDiffer<S, G> {
 }
 
 impl<S, G> Combined<S, G> {
-    /// Combines two strategies over one device.
+    /// Combines two different strategies over one device; what is used and held is their sum.
     ///
     /// # Errors
     ///
@@ -54,7 +54,7 @@ impl<S, G> Combined<S, G> {
     }
 }
 
-// SAFETY: Every answer is that of one of the two, and the ids of their allocations differ.
+// SAFETY: Every answer is that of one of the two; whose an allocation is, its id tells.
 unsafe impl<D: Device, S: Strategy<D>, G: Strategy<D>> Strategy<D> for Combined<S, G> {
     fn device(&self) -> &D {
         self.general.device()
@@ -64,8 +64,8 @@ unsafe impl<D: Device, S: Strategy<D>, G: Strategy<D>> Strategy<D> for Combined<
         match request.wish.lifetime {
             Lifetime::General => self.general.allocate(request),
             Lifetime::ShortLived => match self.short_lived.allocate(request) {
-                Err(AllocError::OutOfMemory(_)) => self.general.allocate(request),
-                result => result,
+                result @ (Ok(_) | Err(AllocError::Device(_))) => result,
+                Err(_) => self.general.allocate(request),
             },
         }
     }

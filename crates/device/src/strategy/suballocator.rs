@@ -134,9 +134,10 @@ impl<D: Device, V: Division> Suballocator<D, V> {
             if alone {
                 return self.arena.dedicate(session, request, rule);
             }
-            match self.arena.place(session, request)? {
-                Some(allocation) => Ok(allocation),
-                None => self.arena.grow(session, request, rule),
+            match self.arena.place(session, request) {
+                Ok(Some(allocation)) => Ok(allocation),
+                Err(error @ Refusal::Device(_)) => Err(error),
+                _ => self.arena.grow(session, request, rule),
             }
         })
     }
@@ -163,7 +164,10 @@ unsafe impl<D: Device, V: Division> Strategy<D> for Suballocator<D, V> {
             result = self.take(request, alone);
         }
         if is_short(&result) && !must_be_alone {
-            result = self.take(request, !alone);
+            let other = self.take(request, !alone);
+            // What the strategy never serves is not why there was nothing.
+            let serves = !matches!(other, Err(Refusal::Short(ShortageCause::Strategy { .. })));
+            result = if serves { other } else { result };
         }
         result.map_err(|refusal| self.refuse(refusal, request))
     }
