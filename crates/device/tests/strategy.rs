@@ -186,6 +186,37 @@ fn a_strategy_gives_up_its_empty_block_before_it_gives_up() {
 }
 
 #[test]
+fn undo_beside_an_empty_block_loses_neither() {
+    let tlsf = Tlsf::new(Arc::new(Sim::preset(Preset::Lavapipe)), Setup::default());
+    let make = || {
+        let needs = Requirements { size: MIB, ..Requirements::ANY };
+        tlsf.allocate(&Request::new(needs, Wish::default())).unwrap()
+    };
+    let mut first: Vec<_> = (0..4).map(|_| make()).collect();
+    let second = make();
+    assert_ne!(first[0].memory(), second.memory(), "four fill the first block");
+    tlsf.free(second).unwrap();
+    let last = first.pop().unwrap();
+    first.into_iter().for_each(|allocation| tlsf.free(allocation).unwrap());
+    tlsf.undo(last).unwrap();
+    tlsf.check();
+    tlsf.trim();
+    assert_eq!((tlsf.used(), tlsf.held()), (0, 0));
+}
+
+#[test]
+fn the_cause_is_the_limit_though_the_slabs_would_not_serve_it() {
+    let division = slab::Config { size_most: 64 << 10, ..slab::Config::default() };
+    let setup = Setup { limit: Some(MIB), division, ..Setup::default() };
+    let slab = Slab::new(Arc::new(Sim::preset(Preset::Lavapipe)), setup);
+    let dedicated = polder_device::DedicatedWish::Preferred;
+    let needs = Requirements { size: 2 * MIB, dedicated, ..Requirements::ANY };
+    let error = slab.allocate(&Request::new(needs, Wish::default())).unwrap_err();
+    let AllocError::OutOfMemory(shortage) = error else { panic!("{error}") };
+    assert_eq!(shortage.cause, ShortageCause::Limit { limit: MIB });
+}
+
+#[test]
 fn a_block_larger_than_the_heap_is_not_ordered() {
     let mut layout = Layout::default();
     layout.properties.heaps[0].size = 100 * MIB;
