@@ -13,14 +13,17 @@ mod model;
 enum Step {
     Allocate { size: u16, align: u8, strategy: u8, tag: u32 },
     Free(u8),
+    Resize { index: u8, size: u16 },
 }
 
 const STRATEGIES: [Strategy; 4] =
     [Strategy::Quick, Strategy::Tight, Strategy::LowestOffset, Strategy::UpperAddress];
 
-fuzz_target!(|input: (u16, Vec<Step>)| {
-    let (size, steps) = input;
-    let mut pair = model::Pair::new(u64::from(size) + 1);
+fuzz_target!(|input: (u16, u8, Vec<Step>)| {
+    let (size, records, steps) = input;
+    // Half of the inputs have all the records they want, the others 1 to 128.
+    let records_max = if records < 128 { usize::from(records) + 1 } else { usize::MAX };
+    let mut pair = model::Pair::new(u64::from(size) + 1, records_max);
     for step in steps {
         match step {
             Step::Allocate { size, align, strategy, tag } => {
@@ -30,6 +33,7 @@ fuzz_target!(|input: (u16, Vec<Step>)| {
                 let _ = pair.allocate(Request { size: size.into(), align, strategy, tag });
             }
             Step::Free(index) => pair.free(index.into()),
+            Step::Resize { index, size } => pair.resize(index.into(), size.into()),
         }
     }
     while pair.live() > 0 {

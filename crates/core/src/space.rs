@@ -18,9 +18,11 @@
 
 mod check;
 mod fit;
+mod resize;
 mod search;
 
 pub use fit::{Aligned, Candidate, Fit};
+pub use resize::ResizeError;
 pub use search::Strategy;
 
 use crate::bins::Bins;
@@ -240,7 +242,7 @@ impl<R: Store<Record>, H: Store<u32>> Space<R, H> {
             return Err(SpaceError::BadAlign { align: request.align });
         }
         let (region, offset) = self.find(&request, fit).ok_or(SpaceError::NoRoom)?;
-        self.reserve_spares()?;
+        self.reserve_spares(SPARES_PER_ALLOCATION).map_err(|Full| SpaceError::NoRecords)?;
         let id = self.carve(region, offset, request.size);
         self.record_mut(id).links = [USED, request.tag];
         self.used += request.size;
@@ -413,11 +415,11 @@ impl<R: Store<Record>, H: Store<u32>> Space<R, H> {
         self.free_count -= 1;
     }
 
-    /// Makes sure that one allocation's records are there.
+    /// Makes sure that `count` records can be taken.
     #[inline]
-    fn reserve_spares(&mut self) -> Result<(), SpaceError> {
-        while self.spare_count < SPARES_PER_ALLOCATION {
-            self.records.push(Record::EMPTY).map_err(|Full| SpaceError::NoRecords)?;
+    fn reserve_spares(&mut self, count: u32) -> Result<(), Full> {
+        while self.spare_count < count {
+            self.records.push(Record::EMPTY)?;
             self.discard(self.records.records().len() as u32 - 1);
         }
         Ok(())

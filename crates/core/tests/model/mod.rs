@@ -2,7 +2,7 @@
 //!
 //! Shared by the property tests and the fuzz target `space`.
 
-use polder_core::space::{Placed, Record, RegionId, Request, Space, SpaceError};
+use polder_core::space::{Placed, Record, RegionId, Request, ResizeError, Space, SpaceError};
 use polder_core::store::{Full, Store};
 use std::collections::BTreeMap;
 
@@ -40,7 +40,12 @@ impl<T> Store<T> for Growing<T> {
 pub type TestSpace = Space<Growing<Record>, Growing<u32>>;
 
 pub fn space(size: u64) -> TestSpace {
-    Space::new(size, Growing::new(usize::MAX), Growing::new(usize::MAX)).unwrap()
+    space_of(size, usize::MAX)
+}
+
+/// A space whose store of records ends at `records_max`.
+pub fn space_of(size: u64, records_max: usize) -> TestSpace {
+    Space::new(size, Growing::new(records_max), Growing::new(usize::MAX)).unwrap()
 }
 
 /// What is used: offset to size, tag and name.
@@ -53,23 +58,43 @@ pub struct Model {
 pub struct Pair {
     pub real: TestSpace,
     model: Model,
+    records_max: usize,
 }
 
 impl Pair {
-    pub fn new(size: u64) -> Self {
-        Self { real: space(size), model: Model::default() }
+    /// A pair whose store of records ends at `records_max`.
+    pub fn new(size: u64, records_max: usize) -> Self {
+        Self { real: space_of(size, records_max), model: Model::default(), records_max }
     }
 
     /// Allocates in both and compares. An error is right only when it is one that the strategy
     /// may give.
     pub fn allocate(&mut self, request: Request) -> Result<Placed, SpaceError> {
+        let is_full = self.is_full_for(2);
         let result = self.real.allocate(request);
-        self.check();
         match result {
-            Ok(placed) => self.model.take(&request, placed, self.real.size()),
+            Ok(placed) => {
+                assert!(!is_full, "an allocation has two records in reserve");
+                self.model.take(&request, placed, self.real.size());
+            }
+            Err(SpaceError::NoRecords) => assert!(is_full, "there are two more records"),
             Err(error) => self.must_fail(&request, error),
         }
+        self.check();
         result
+    }
+
+    /// Resizes the `index`-th used region, if there is one. The model knows the one right answer.
+    pub fn resize(&mut self, index: usize, size: u64) {
+        let Some((&offset, &(.., id))) = self.model.used.iter().nth(index) else {
+            return;
+        };
+        let right = self.right_resize(offset, size);
+        assert_eq!(self.real.resize(id, size), right, "to {size} at {offset}");
+        if right.is_ok() {
+            self.model.used.entry(offset).and_modify(|used| used.0 = size);
+        }
+        self.check();
     }
 
     /// Frees the `index`-th used region, if there is one.
@@ -81,11 +106,30 @@ impl Pair {
         let region = self.real.free(id).expect("a used region can be freed");
         assert_eq!((region.offset, region.size, region.tag), (offset, size, Some(tag)));
         assert!(self.real.region(id).is_none_or(|region| region.tag.is_none()));
+        assert_eq!(self.real.resize(id, 1), Err(ResizeError::NotUsed { id }));
         self.check();
     }
 
     pub fn live(&self) -> usize {
         self.model.used.len()
+    }
+
+    fn right_resize(&self, offset: u64, size: u64) -> Result<(), ResizeError> {
+        let size_max = self.model.used_above(offset).unwrap_or(self.real.size()) - offset;
+        let size_before = self.model.used[&offset].0;
+        // What is given back needs a record unless it joins what is free already.
+        let splits = size < size_before && size_before == size_max;
+        match size {
+            0 => Err(ResizeError::ZeroSize),
+            _ if size > size_max => Err(ResizeError::NoRoom { size_max }),
+            _ if splits && self.is_full_for(1) => Err(ResizeError::NoRecords),
+            _ => Ok(()),
+        }
+    }
+
+    fn is_full_for(&self, records: usize) -> bool {
+        let regions = self.model.used.len() + self.model.gaps(self.real.size()).count();
+        regions + records > self.records_max
     }
 
     fn must_fail(&self, request: &Request, error: SpaceError) {
@@ -106,12 +150,18 @@ impl Pair {
                 let fits = self.model.lowest_fit(request, self.real.size());
                 assert!(!exhaustive || fits.is_none(), "a walk misses nothing");
             }
-            other => panic!("{other:?} with endless storage"),
+            other => panic!("{other:?} is no answer to a request"),
         }
     }
 
+    /// The space is whole, and it has the model's used regions: none moved or changed unasked.
     fn check(&self) {
         assert_eq!(self.real.check(), Ok(()));
+        let real = self
+            .real
+            .walk()
+            .filter_map(|region| Some((region.offset, (region.size, region.tag?, region.id))));
+        assert!(real.eq(self.model.used.iter().map(|(&offset, &used)| (offset, used))));
     }
 }
 
@@ -131,6 +181,11 @@ impl Model {
             Strategy::Quick | Strategy::Tight => {}
         }
         self.used.insert(offset, (request.size, request.tag, placed.id));
+    }
+
+    /// Where the first used region above `offset` begins.
+    fn used_above(&self, offset: u64) -> Option<u64> {
+        self.used.range(offset + 1..).next().map(|(&above, _)| above)
     }
 
     fn gaps(&self, end: u64) -> impl DoubleEndedIterator<Item = (u64, u64)> {
