@@ -256,6 +256,16 @@ impl<W: Word> Queue<W> {
         last.then_some(node)
     }
 
+    /// Empties the queue and loses its nodes, those too that no pop can reach because their pusher
+    /// went away between its exchange and its store: in the child of a fork, where pushers are
+    /// gone. Nobody else is in the queue meanwhile; `owner` came from [`new`](Self::new) with it.
+    pub fn reset<L: Links<Word = W>>(&self, _links: &L, owner: &mut Owner<W::Value>) {
+        // No partner: by the caller's promise there is nobody else.
+        self.back.store(L::NONE, Relaxed);
+        self.entry.store(L::NONE, Relaxed);
+        owner.head = None;
+    }
+
     /// Takes what the first pusher since the queue was empty put at the entry.
     fn enter(&self, none: W::Value) -> Option<W::Value> {
         // Acquire: pairs with the store in `post`.

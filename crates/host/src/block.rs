@@ -1,0 +1,382 @@
+//! A block: one reservation of address space, divided into spans by the core's `space`.
+//!
+//! Its header lies at its beginning: this structure, the stores of the space, a byte for each
+//! chunk that says since when it lies free with old contents, and the records of spans. All of it
+//! is reserved whole and touched where it is used. Chunks are committed from the first one up, in
+//! growing steps, so that a small program makes one system call and none is charged for more than
+//! it uses where overcommitting is off.
+//!
+//! # Invariants
+//!
+//! 1. Chunks below `committed` are usable.
+//! 2. A free chunk whose byte in `dirty` is 0 reads as zero; else the byte is the epoch in which
+//!    it became free. Chunks in use have 0.
+//! 3. `dirty_chunks` of those bytes are not 0.
+
+use crate::map;
+use crate::os;
+use crate::size::CHUNK;
+use crate::span::{Span, State};
+use core::ptr::NonNull;
+use polder_core::bins::Bins;
+use polder_core::space::{Candidate, Fit, Record, Request, Space, Strategy};
+use polder_core::store::Lent;
+
+/// The size of the first block, in bytes. Address space, not memory.
+const SIZE_LEAST: usize = 64 << 20;
+/// The largest block that is not made for a single object, in bytes.
+const SIZE_MOST: usize = 64 << 30;
+/// Of a limit on address space a block takes one part in this many.
+const LIMIT_SHARE: usize = 8;
+/// What is committed beyond need: at least this many chunks, or a part of what is committed.
+const COMMIT_LEAST: usize = 16;
+const COMMIT_SHARE: usize = 4;
+/// Bins of a space with the most chunks that a block can have.
+const HEADS_MOST: usize = 1024;
+
+type ChunkSpace = Space<Lent<'static, Record>, Lent<'static, u32>>;
+
+/// One reservation.
+#[derive(Debug)]
+pub struct Block {
+    reservation: NonNull<u8>,
+    reserved: usize,
+    /// The first chunk.
+    base: NonNull<u8>,
+    chunks: usize,
+    committed: usize,
+    space: ChunkSpace,
+    spans: NonNull<Span>,
+    dirty: &'static mut [u8],
+    dirty_chunks: usize,
+}
+
+/// A span that was taken, and what its memory holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken {
+    /// The span.
+    pub span: &'static Span,
+    /// Whether every byte of it reads as zero.
+    pub is_zero: bool,
+}
+
+impl Taken {
+    /// A span that was kept: its contents are old.
+    pub const fn kept(span: &'static Span) -> Self {
+        Self { span, is_zero: false }
+    }
+}
+
+/// The place rule of spans: the address is a multiple of `align`, all in chunks.
+struct AlignedAddress {
+    base: u64,
+    align: u64,
+}
+
+impl Fit for AlignedAddress {
+    fn slack(&self) -> u64 {
+        self.align - 1
+    }
+
+    fn lowest(&self, candidate: &Candidate<'_>, size: u64) -> Option<u64> {
+        let address = (self.base + candidate.start()).checked_next_multiple_of(self.align)?;
+        let offset = address - self.base;
+        (offset.checked_add(size)? <= candidate.end()).then_some(offset)
+    }
+
+    fn highest(&self, candidate: &Candidate<'_>, size: u64) -> Option<u64> {
+        let address = self.base + candidate.end().checked_sub(size)?;
+        let offset = (address / self.align * self.align).checked_sub(self.base)?;
+        (offset >= candidate.start()).then_some(offset)
+    }
+}
+
+/// Where the parts of a header lie, in bytes from its beginning.
+struct Header {
+    heads: usize,
+    dirty: usize,
+    records: usize,
+    spans: usize,
+    size: usize,
+}
+
+impl Header {
+    fn of(chunks: usize) -> Self {
+        let heads = size_of::<Block>().next_multiple_of(64);
+        let dirty = heads + HEADS_MOST.min(heads_of(chunks)) * size_of::<u32>();
+        let records = (dirty + chunks).next_multiple_of(align_of::<Span>());
+        // A space of this many chunks has at most as many regions, and two spare records.
+        let spans = records + (chunks + 2) * size_of::<Record>();
+        let spans = spans.next_multiple_of(align_of::<Span>());
+        let size = (spans + chunks * size_of::<Span>()).next_multiple_of(CHUNK);
+        Self { heads, dirty, records, spans, size }
+    }
+}
+
+fn heads_of(chunks: usize) -> usize {
+    Bins::<4>::floor(chunks as u64) as usize + 1
+}
+
+impl Block {
+    /// Reserves a block with room for `chunks` at any alignment of `align` chunks, larger the more
+    /// is held already; smaller where address space is short. None where there is none at all.
+    pub fn reserve(chunks: usize, align: usize, held: usize) -> Option<NonNull<Self>> {
+        let least = chunks.checked_add(align - 1)?;
+        let limit = os::address_limit().map_or(SIZE_MOST, |limit| limit / LIMIT_SHARE);
+        let wished = held.clamp(SIZE_LEAST, SIZE_MOST).min(limit) / CHUNK;
+        let mut tried = wished.max(least);
+        loop {
+            if let Some(block) = Self::reserve_exactly(tried) {
+                return Some(block);
+            }
+            if tried == least {
+                return None;
+            }
+            tried = (tried / 2).max(least);
+        }
+    }
+
+    fn reserve_exactly(chunks: usize) -> Option<NonNull<Self>> {
+        let header = Header::of(chunks);
+        // One chunk more, to begin at a multiple of a chunk.
+        let size = chunks.checked_add(1)?.checked_mul(CHUNK)?.checked_add(header.size)?;
+        let block = Self::place(size, chunks, &header, map::hint())?;
+        Some(block)
+    }
+
+    /// Reserves, in the window of the map: near the hint when the system's own choice is outside.
+    fn place(size: usize, chunks: usize, header: &Header, hint: usize) -> Option<NonNull<Self>> {
+        [0, hint].into_iter().find_map(|hint| {
+            let reservation = os::reserve(size, hint)?;
+            let begun = Self::begin(reservation, size, chunks, header);
+            if begun.is_none() {
+                // SAFETY: It was reserved a moment ago, and nobody else knows of it.
+                unsafe { os::release(reservation, size) };
+            }
+            begun
+        })
+    }
+
+    fn begin(
+        reservation: NonNull<u8>,
+        reserved: usize,
+        chunks: usize,
+        header: &Header,
+    ) -> Option<NonNull<Self>> {
+        let skip = reservation.addr().get().wrapping_neg() & (CHUNK - 1);
+        // SAFETY: The reservation is a chunk longer than header and chunks.
+        let start = unsafe { reservation.add(skip) };
+        // SAFETY: As above.
+        let base = unsafe { start.add(header.size) };
+        let committed = COMMIT_LEAST.min(chunks);
+        // SAFETY: The range is in our reservation.
+        let usable = unsafe { os::commit(start, header.size + committed * CHUNK) };
+        if !usable || !map::cover(base, chunks * CHUNK) {
+            return None;
+        }
+        let records = Lent::new(part(start, header.records, chunks + 2));
+        let heads = Lent::new(part(start, header.heads, heads_of(chunks).min(HEADS_MOST)));
+        let block = Self {
+            reservation,
+            reserved,
+            base,
+            chunks,
+            committed,
+            space: Space::new(chunks as u64, records, heads).ok()?,
+            // SAFETY: The offset is in the header.
+            spans: unsafe { start.add(header.spans) }.cast(),
+            dirty: part(start, header.dirty, chunks),
+            dirty_chunks: 0,
+        };
+        let place = start.cast::<Self>();
+        // SAFETY: The header begins with room for this structure.
+        unsafe { place.write(block) };
+        Some(place)
+    }
+
+    /// Takes a span of `chunks` whose address is a multiple of `align` chunks. None when there is
+    /// no room, or no memory; nothing has changed.
+    pub fn take(&mut self, chunks: usize, align: usize) -> Option<Taken> {
+        if self.space.largest_free_bound() < chunks as u64 {
+            return None;
+        }
+        let request = Request {
+            size: chunks as u64,
+            align: 1,
+            strategy: Strategy::Quick,
+            tag: 0,
+        };
+        let base = (self.base.addr().get() / CHUNK) as u64;
+        let fit = AlignedAddress { base, align: align as u64 };
+        let placed = self.space.allocate_where(request, &fit).ok()?;
+        let first = placed.offset as usize;
+        if !self.commit(first + chunks) {
+            let freed = self.space.free(placed.id);
+            debug_assert!(freed.is_ok(), "the region was allocated a moment ago");
+            return None;
+        }
+        let is_zero = self.claim(first, chunks);
+        let span = self.span(first);
+        // SAFETY: `first` is below `chunks`, so the chunk is in our reservation.
+        let start = unsafe { self.base.add(first * CHUNK) };
+        span.begin(self, start, chunks, placed.id);
+        Some(Taken { span, is_zero })
+    }
+
+    /// Takes a span back. Its contents are old since `epoch`, which is not 0.
+    pub fn give(&mut self, span: &Span, epoch: u8) {
+        let first = self.index_of(span);
+        let chunks = span.chunks();
+        span.set_state(State::Free);
+        let freed = self.space.free(span.region());
+        debug_assert!(freed.is_ok(), "a span in use is a used region");
+        self.dirty[first..first + chunks].fill(epoch);
+        self.dirty_chunks += chunks;
+    }
+
+    /// Makes a span longer or shorter where it stands. False when what is behind it is used, or
+    /// there is no memory; nothing has changed. The contents of new chunks are whatever they are:
+    /// the answer says whether they read as zero.
+    pub fn resize(&mut self, span: &Span, chunks: usize, epoch: u8) -> Option<Resized> {
+        let (first, before) = (self.index_of(span), span.chunks());
+        if chunks > before && !self.commit_within(first + chunks) {
+            return None;
+        }
+        self.space.resize(span.region(), chunks as u64).ok()?;
+        span.set_chunks(chunks);
+        if chunks < before {
+            self.dirty[first + chunks..first + before].fill(epoch);
+            self.dirty_chunks += before - chunks;
+            return Some(Resized { is_zero: false });
+        }
+        Some(Resized { is_zero: self.claim(first + before, chunks - before) })
+    }
+
+    fn commit_within(&mut self, end: usize) -> bool {
+        end <= self.chunks && self.commit(end)
+    }
+
+    /// Marks chunks as used, and tells whether they all read as zero.
+    fn claim(&mut self, first: usize, chunks: usize) -> bool {
+        let dirty = &mut self.dirty[first..first + chunks];
+        let old = dirty.iter().filter(|&&epoch| epoch != 0).count();
+        if old > 0 {
+            dirty.fill(0);
+            self.dirty_chunks -= old;
+        }
+        old == 0
+    }
+
+    /// Makes the chunks below `end` usable.
+    fn commit(&mut self, end: usize) -> bool {
+        if end <= self.committed {
+            return true;
+        }
+        let more = COMMIT_LEAST.max(self.committed / COMMIT_SHARE);
+        let wished = end.max(self.committed + more).min(self.chunks);
+        self.commit_to(wished) || self.commit_to(end)
+    }
+
+    fn commit_to(&mut self, end: usize) -> bool {
+        // SAFETY: `committed` is at most `chunks`, so the address is in our reservation.
+        let from = unsafe { self.base.add(self.committed * CHUNK) };
+        // SAFETY: The range is in our reservation.
+        let usable = unsafe { os::commit(from, (end - self.committed) * CHUNK) };
+        if usable {
+            self.committed = end;
+        }
+        usable
+    }
+
+    /// Gives back the memory of up to `most` free chunks that `is_due` says so of, by their epoch.
+    /// Returns how many.
+    pub fn purge(&mut self, most: usize, is_due: impl Fn(u8) -> bool) -> usize {
+        let mut purged = 0;
+        let mut at = 0;
+        while purged < most && self.dirty_chunks > 0 {
+            let due = |&epoch: &u8| epoch != 0 && is_due(epoch);
+            let Some(found) = self.dirty[at..self.committed].iter().position(due) else { break };
+            let first = at + found;
+            let run = self.dirty[first..self.committed].iter().take_while(|epoch| due(epoch));
+            let chunks = run.count().min(most - purged);
+            self.purge_run(first, chunks);
+            purged += chunks;
+            at = first + chunks;
+        }
+        purged
+    }
+
+    fn purge_run(&mut self, first: usize, chunks: usize) {
+        // SAFETY: The chunks are ours.
+        let start = unsafe { self.base.add(first * CHUNK) };
+        // SAFETY: They are committed and free (invariant 2), so nobody needs what they hold.
+        if unsafe { os::decommit(start, chunks * CHUNK) } {
+            self.dirty[first..first + chunks].fill(0);
+            self.dirty_chunks -= chunks;
+        }
+    }
+
+    /// Releases a block no span of which is used, and its entries.
+    ///
+    /// # Safety
+    ///
+    /// Nobody holds a span of the block, or uses the block after this.
+    pub unsafe fn release(block: NonNull<Self>) {
+        // SAFETY: The caller holds the block alone.
+        let (reservation, reserved, base, chunks) = {
+            // SAFETY: As above.
+            let block = unsafe { block.as_ref() };
+            (block.reservation, block.reserved, block.base, block.chunks)
+        };
+        map::clear(base, chunks);
+        // SAFETY: The reservation is whole, and nobody uses it.
+        unsafe { os::release(reservation, reserved) };
+    }
+
+    /// Returns the number of chunks that are in use.
+    pub const fn used_chunks(&self) -> usize {
+        self.space.used() as usize
+    }
+
+    /// Returns the number of free chunks that still cost memory.
+    pub const fn dirty_chunks(&self) -> usize {
+        self.dirty_chunks
+    }
+
+    /// Returns the number of chunks.
+    pub const fn chunks(&self) -> usize {
+        self.chunks
+    }
+
+    /// Returns all spans in use.
+    pub fn spans(&self) -> impl Iterator<Item = &'static Span> {
+        let used = self.space.walk().filter(|region| region.tag.is_some());
+        used.map(|region| self.span(region.offset as usize))
+    }
+
+    fn span(&self, index: usize) -> &'static Span {
+        // SAFETY: The index is below `chunks`, and the header has that many records, which are
+        // valid when they are all zero. They live as long as the block.
+        unsafe { self.spans.add(index).as_ref() }
+    }
+
+    fn index_of(&self, span: &Span) -> usize {
+        (span.start().addr().get() - self.base.addr().get()) / CHUNK
+    }
+}
+
+/// What growing or shrinking a span has brought.
+#[derive(Clone, Copy, Debug)]
+pub struct Resized {
+    /// Whether the new chunks read as zero.
+    pub is_zero: bool,
+}
+
+/// A part of a header as a slice.
+fn part<T>(start: NonNull<u8>, offset: usize, len: usize) -> &'static mut [T] {
+    // SAFETY: `Header::of` puts each part in the header, apart from the others and aligned.
+    let place = unsafe { start.add(offset) }.cast();
+    // SAFETY: As above; the memory is committed and zero, which is valid for the integers that
+    // these parts are made of, and each part is taken once.
+    unsafe { NonNull::slice_from_raw_parts(place, len).as_mut() }
+}

@@ -1,0 +1,50 @@
+//! Time in epochs: half a purge delay each, numbered from 1 to 255 and again from 1.
+//!
+//! The number is looked up on slow ways once in a while and kept in a word that anybody reads, so
+//! that a free can say when it was without asking the system.
+
+use crate::os;
+use crate::settings;
+use core::sync::atomic::AtomicU8;
+use core::sync::atomic::Ordering::Relaxed;
+
+/// Epochs that free memory is kept.
+const EPOCHS_KEPT: u8 = 2;
+const EPOCHS: u8 = 255;
+
+static EPOCH: AtomicU8 = AtomicU8::new(1);
+
+/// Returns the number of the epoch, as it was when somebody last looked at the clock.
+#[inline]
+pub fn epoch() -> u8 {
+    // No partner: an answer that may be a little old.
+    EPOCH.load(Relaxed)
+}
+
+/// Looks at the clock. True for the one caller who is the first to see a new epoch.
+pub fn advance() -> bool {
+    let epoch = (os::now_ms() / settings::epoch_ms() % u64::from(EPOCHS)) as u8 + 1;
+    // No partner: a number on its own.
+    epoch != EPOCH.load(Relaxed) && EPOCH.swap(epoch, Relaxed) != epoch
+}
+
+/// Tells whether what became free in the epoch `stamp` has been free for long enough.
+pub fn is_old(stamp: u8, now: u8) -> bool {
+    let passed = (i32::from(now) - i32::from(stamp)).rem_euclid(i32::from(EPOCHS));
+    passed >= i32::from(EPOCHS_KEPT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EPOCHS, is_old};
+
+    #[test]
+    fn what_became_free_is_old_two_epochs_later() {
+        for stamp in 1..=EPOCHS {
+            let later = |epochs: u8| ((u32::from(stamp - 1) + u32::from(epochs)) % 255) as u8 + 1;
+            assert!(!is_old(stamp, later(0)));
+            assert!(!is_old(stamp, later(1)));
+            assert!((2..EPOCHS).all(|epochs| is_old(stamp, later(epochs))));
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Forks of a process with threads: the child may allocate and free at once.
+//!
+//! Whoever forks holds all locks meanwhile, so none is left taken in the child. Locals of threads
+//! that are not in the child stay as they are, for they may have been in the middle of anything:
+//! what they hold is lost to the child, and nothing else is.
+
+use crate::pool;
+use crate::spans::SHARED;
+use crate::thread;
+
+/// Before a fork, in the thread that forks.
+pub fn before() {
+    pool::hold();
+    SHARED.hold();
+}
+
+/// After a fork, in the parent.
+pub fn parent() {
+    SHARED.let_go();
+    pool::let_go();
+}
+
+/// After a fork, in the child.
+pub fn child() {
+    SHARED.let_go();
+    pool::let_go();
+    // SAFETY: The child has one thread, this one.
+    unsafe { thread::local().repair_incoming() };
+}

@@ -1,0 +1,236 @@
+//! One thread's state: its lists of free slots, its slabs, and what travels to and from others.
+//!
+//! An allocation takes the first slot of its class's list. A free finds the owner in the map: a
+//! slot of the thread's own goes back to its slab, one of another's onto its way there. Both touch
+//! nothing that another thread writes to. All else is in the files below: [`slabs`] refills an
+//! empty list and takes back slabs that have become free, [`large`] gives objects spans of their
+//! own, [`foreign`] frees what is not the thread's.
+//!
+//! A thread that has no local yet has [`EMPTY`], which nobody writes to: its lists are empty, so
+//! its first allocation finds its way to the slow side like any other, and there is no question on
+//! the quick one. A thread whose local was taken back at its end has [`DEPARTED`].
+//!
+//! # Invariants
+//!
+//! 1. All slots of a class's list are of one slab, and that is sleeping.
+//! 2. A slab that sleeps has fewer slots on its own list than its wake threshold.
+//! 3. `fresh` has slots that were never handed out; `spare` has all its slots on its own list, and
+//!    is in no list itself.
+
+mod foreign;
+mod large;
+mod slabs;
+
+pub use large::{Grown, Large};
+
+use crate::cache::{Cache, Which};
+use crate::clock;
+use crate::map::{self, Tag};
+use crate::outgoing::Outgoing;
+use crate::pool;
+use crate::queue::Incoming;
+use crate::size::{Class, SMALL_MAX};
+use crate::slot::{List, Slot};
+use crate::span::Span;
+use crate::spans::{SHARED, Spans};
+use crate::tally::Tally;
+use crate::thread;
+use core::cell::Cell;
+use core::ptr::NonNull;
+use slabs::Slabs;
+
+/// Slow ways between two looks at the clock.
+const TICKS: u32 = 8;
+
+/// Who uses a local.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A thread, or nobody until a thread begins.
+    Thread,
+    /// A heap that a user made, under its lock.
+    Heap,
+    /// Threads that have none yet.
+    Empty,
+    /// Threads that had one.
+    Departed,
+}
+
+/// One thread's state, or one heap's.
+#[repr(C, align(256))]
+pub struct Local {
+    lists: [List; Class::COUNT],
+    outgoing: Outgoing,
+    ticks: Cell<u32>,
+    kind: Cell<Kind>,
+    supply: Cell<Option<&'static Spans>>,
+    slabs: [Slabs; Class::COUNT],
+    /// Spans given up.
+    pub cache: Cache,
+    /// What is counted.
+    pub tally: Tally,
+    /// The next in the list of all, and in the pool's; the pool's own.
+    pub links: pool::PoolLinks,
+    /// What others free.
+    pub incoming: Incoming,
+}
+
+// SAFETY: What is not atomic and not behind a lock is touched by the local's thread alone, or,
+// between threads, by who took it from the pool. `EMPTY` and `DEPARTED` are never written to.
+unsafe impl Sync for Local {}
+
+/// The local of threads that have none yet.
+pub static EMPTY: Local = Local::new(Kind::Empty);
+/// The local of threads that had one.
+pub static DEPARTED: Local = Local::new(Kind::Departed);
+
+const _: () = assert!(Local::ALIGN >= 2 * Tag::CLASSES_END, "a tag has room below the address");
+
+impl Local {
+    /// Its address is a multiple of this many bytes.
+    pub const ALIGN: usize = align_of::<Self>();
+
+    /// Makes one without a slab.
+    pub const fn new(kind: Kind) -> Self {
+        Self {
+            lists: [const { List::new() }; Class::COUNT],
+            outgoing: Outgoing::new(),
+            ticks: Cell::new(0),
+            kind: Cell::new(kind),
+            supply: Cell::new(None),
+            slabs: [const { Slabs::new() }; Class::COUNT],
+            cache: Cache::new(),
+            tally: Tally::new(),
+            links: pool::PoolLinks::new(),
+            incoming: Incoming::new(),
+        }
+    }
+
+    /// Makes one for a heap that takes its spans from `supply`.
+    pub const fn of_heap(supply: &'static Spans) -> Self {
+        Self { supply: Cell::new(Some(supply)), ..Self::new(Kind::Heap) }
+    }
+
+    /// Returns its address, which stands for it in tags.
+    #[inline(always)]
+    pub fn address(&self) -> usize {
+        (&raw const *self).expose_provenance()
+    }
+
+    /// Tells whether it is a heap's.
+    pub fn is_heap(&self) -> bool {
+        self.kind.get() == Kind::Heap
+    }
+
+    /// Tells whether it stands for threads that have none.
+    fn is_nobody(&self) -> bool {
+        matches!(self.kind.get(), Kind::Empty | Kind::Departed)
+    }
+
+    /// Returns where it takes its spans.
+    pub fn supply(&self) -> &'static Spans {
+        self.supply.get().unwrap_or(&SHARED)
+    }
+
+    /// Allocates `size` bytes, aligned to 16.
+    #[inline(always)]
+    pub fn allocate(&'static self, size: usize) -> Option<NonNull<u8>> {
+        let Some(class) = Class::of(size) else { return self.allocate_odd(size) };
+        self.allocate_class(class)
+    }
+
+    /// Allocates an object of a class.
+    #[inline(always)]
+    pub fn allocate_class(&'static self, class: Class) -> Option<NonNull<u8>> {
+        let list = self.list(class);
+        match list.pop() {
+            Some(slot) => Some(slot.object()),
+            None => self.refill(class),
+        }
+    }
+
+    /// Allocates what has no class: nothing, or much.
+    #[cold]
+    #[inline(never)]
+    fn allocate_odd(&'static self, size: usize) -> Option<NonNull<u8>> {
+        if size <= SMALL_MAX {
+            return self.allocate(size.max(1));
+        }
+        Some(self.allocate_large(size, 1)?.object)
+    }
+
+    /// Frees an object.
+    ///
+    /// # Safety
+    ///
+    /// It is null, or an object of Polder's that is live and never used again.
+    #[inline(always)]
+    pub unsafe fn free(&'static self, object: *mut u8) {
+        let entry = map::entry(object.addr());
+        if entry.tag().is_slab_of(self) {
+            // SAFETY: The tag says that there is a span.
+            let span = unsafe { entry.span_unchecked() };
+            // SAFETY: A tag of a slab is never that of address 0; the caller gives the object up.
+            let slot = unsafe { Slot::new(NonNull::new_unchecked(object)) };
+            self.take_back(slot, span);
+        } else {
+            // SAFETY: As promised to us.
+            unsafe { self.free_foreign(object, entry) };
+        }
+    }
+
+    /// Takes a slot of one of its own slabs back.
+    #[inline(always)]
+    fn take_back(&'static self, slot: Slot, span: &'static Span) {
+        span.freed.push(slot);
+        let needed = span.needed.get().wrapping_sub(1);
+        span.needed.set(needed);
+        if needed == 0 {
+            self.on_counted_down(span);
+        }
+    }
+
+    #[inline(always)]
+    fn list(&self, class: Class) -> &List {
+        // SAFETY: There is a list for each class.
+        unsafe { self.lists.get_unchecked(class.index()) }
+    }
+
+    /// Looks at the clock now and then, and gives memory back that was free for long enough.
+    /// Called on slow ways; costs a count, mostly.
+    #[inline]
+    fn tick(&'static self) {
+        let ticks = self.ticks.get().wrapping_sub(1);
+        self.ticks.set(ticks);
+        if ticks.wrapping_add(1) == 0 {
+            self.ticks.set(TICKS);
+            self.look_at_clock();
+        }
+    }
+
+    #[cold]
+    fn look_at_clock(&'static self) {
+        if clock::advance() {
+            self.tidy(Which::Old(clock::epoch()));
+            pool::tidy(clock::epoch());
+        }
+        SHARED.purge();
+    }
+
+    /// Gives up what it does not use: what waits to be posted, spare slabs and old spans.
+    pub fn tidy(&'static self, which: Which) {
+        self.receive_all();
+        self.outgoing.post();
+        self.retire_spares();
+        self.cache.hand_over(self.supply(), which);
+    }
+
+    /// Ends its use by a thread: nothing waits any more, and nothing is gathered.
+    pub fn depart(&self) {
+        self.outgoing.close_all();
+    }
+
+    /// Runs `work` with a local of the thread's own, which may have none yet, or not any more.
+    fn with_own<R>(work: impl FnOnce(&'static Self) -> Option<R>) -> Option<R> {
+        thread::with_own(work)
+    }
+}

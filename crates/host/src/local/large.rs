@@ -1,0 +1,139 @@
+//! Large objects: each has a span of its own, in whole chunks, of which only the pages that are
+//! used cost memory.
+//!
+//! A span that is given up stays in the local's cache for a while, entries in the map and all, so
+//! that repeating a size costs neither a lock nor a system call.
+
+use super::Local;
+use crate::cache::Which;
+use crate::block::Taken;
+use crate::fail;
+use crate::map::{self, Tag};
+use crate::os;
+use crate::pool;
+use crate::size::{CHUNK, chunks_of};
+use crate::span::{Span, State};
+use core::ptr::NonNull;
+
+/// Objects from this many bytes on are moved by moving their pages.
+const RELOCATE_LEAST: usize = 1 << 20;
+
+/// A large object, and what its memory holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Large {
+    /// Where it begins.
+    pub object: NonNull<u8>,
+    /// Whether every byte of it is zero.
+    pub is_zero: bool,
+}
+
+/// How an object got its new size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grown {
+    /// It stays where it is.
+    InPlace,
+    /// It moved there, with its contents.
+    Moved(NonNull<u8>),
+}
+
+impl Local {
+    /// Allocates an object of `size` bytes with a span of its own, at a multiple of `align` chunks.
+    #[inline(never)]
+    pub fn allocate_large(&'static self, size: usize, align: usize) -> Option<Large> {
+        if self.is_nobody() {
+            return Self::with_own(|local| local.allocate_large(size, align));
+        }
+        self.tick();
+        let tag = Tag::large(self.is_heap().then_some(self));
+        let kept = if align == 1 { self.cache.take(chunks_of(size)) } else { None };
+        let taken = match kept {
+            // All entries of a span that was kept are alike.
+            Some(span) if map::entry(span.start().addr().get()).tag() == tag => Taken::kept(span),
+            Some(span) => tagged(Taken::kept(span), tag),
+            None => tagged(self.take_new_span(chunks_of(size), align)?, tag),
+        };
+        taken.span.begin_large(size);
+        self.tally.large_began(taken.span.size());
+        Some(Large { object: taken.span.start(), is_zero: taken.is_zero })
+    }
+
+    /// Takes a span from the supply; when memory is short, from what locals keep.
+    pub(super) fn take_new_span(&'static self, chunks: usize, align: usize) -> Option<Taken> {
+        self.supply().take(chunks, align).or_else(|| {
+            self.cache.hand_over(self.supply(), Which::All);
+            pool::hand_over_caches();
+            self.supply().take(chunks, align)
+        })
+    }
+
+    /// Frees a large object that belongs to no heap.
+    #[inline(never)]
+    pub(super) fn free_large(&'static self, object: NonNull<u8>, span: &'static Span) {
+        check_large(object, span);
+        self.tally.large_ended(span.size());
+        if self.is_nobody() {
+            span.set_state(State::Free);
+            self.supply().give(span, crate::clock::epoch());
+            return;
+        }
+        self.tick();
+        self.give_span(span);
+    }
+
+    /// Gives a large object another size without copying it: where it is, or by moving its pages.
+    /// None when neither can be had; nothing has changed.
+    pub fn resize_large(
+        &'static self,
+        span: &'static Span,
+        size: usize,
+        align: usize,
+    ) -> Option<Grown> {
+        let (before, chunks) = (span.chunks(), chunks_of(size));
+        if chunks != before {
+            let owner = map::entry(span.start().addr().get()).tag();
+            let supply = owner.owner().map_or(self.supply(), Self::supply);
+            if supply.resize(span, chunks).is_none() {
+                return self.relocate(span, size, align);
+            }
+            map::set(span, owner);
+            self.tally.large_ended(before * CHUNK);
+            self.tally.large_began(chunks * CHUNK);
+        }
+        span.begin_large(size);
+        Some(Grown::InPlace)
+    }
+
+    fn relocate(
+        &'static self,
+        span: &'static Span,
+        size: usize,
+        align: usize,
+    ) -> Option<Grown> {
+        let kept = span.size().min(chunks_of(size) * CHUNK);
+        let is_ours = map::entry(span.start().addr().get()).tag() == Tag::large(None);
+        if kept < RELOCATE_LEAST || !is_ours || self.is_nobody() {
+            return None;
+        }
+        let target = self.allocate_large(size, align)?;
+        // SAFETY: Both are spans in use of our own, and nobody needs what the new one holds.
+        if unsafe { os::relocate(span.start(), target.object, kept) } {
+            self.free_large(span.start(), span);
+            return Some(Grown::Moved(target.object));
+        }
+        // SAFETY: The object was allocated a moment ago.
+        unsafe { self.free(target.object.as_ptr()) };
+        None
+    }
+}
+
+fn tagged(taken: Taken, tag: Tag) -> Taken {
+    map::set(taken.span, tag);
+    taken
+}
+
+/// Ends the process unless `object` is a live large object.
+fn check_large(object: NonNull<u8>, span: &Span) {
+    if span.state() != State::Large || span.start() != object {
+        fail::invalid_free(object.addr().get());
+    }
+}

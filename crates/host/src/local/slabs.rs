@@ -1,0 +1,249 @@
+//! The slabs of a local: where slots come from when a class's list is empty, and what becomes of
+//! a slab whose slots come back.
+//!
+//! A list is refilled with all free slots of one slab at once, and that slab sleeps until a part
+//! of its slots came back: so a slab is looked at once in many frees. The order is: slabs with free
+//! slots, the spare one, the next page of the fresh one, a new one. A fresh slab is handed out page
+//! by page, so what was never needed was never touched.
+
+use super::Local;
+use crate::clock;
+use crate::map::{self, Tag};
+use crate::queue::Row;
+use crate::size::{Class, Shape};
+use crate::slot::Slot;
+use crate::span::{Span, SpanList, State};
+use core::cell::Cell;
+use core::ptr::NonNull;
+
+/// How much of a fresh slab is handed out at once, in bytes: the least page there is.
+const STEP: u32 = 4096;
+/// Messages that are taken in by one visit to the queue.
+const MESSAGES_MOST: usize = 256;
+
+/// The slabs of one class.
+#[derive(Debug)]
+pub struct Slabs {
+    /// Those with free slots that are worth a look.
+    available: SpanList,
+    /// The one with slots that were never handed out.
+    fresh: Cell<Option<&'static Span>>,
+    /// One whose slots are all free: kept, so that the last free does not undo the next
+    /// allocation's work.
+    spare: Cell<Option<&'static Span>>,
+}
+
+impl Slabs {
+    /// Makes an empty set.
+    pub const fn new() -> Self {
+        Self { available: SpanList::new(), fresh: Cell::new(None), spare: Cell::new(None) }
+    }
+}
+
+impl Local {
+    /// Allocates from a class whose list is empty.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn refill(&'static self, class: Class) -> Option<NonNull<u8>> {
+        if self.is_nobody() {
+            return Self::with_own(|local| local.allocate_class(class));
+        }
+        self.tick();
+        if !self.incoming.is_empty() {
+            self.receive(MESSAGES_MOST);
+        }
+        let slabs = self.slabs(class);
+        if let Some(span) = slabs.available.pop().or_else(|| slabs.spare.take()) {
+            return self.take_slots(class, span);
+        }
+        let span = slabs.fresh.get().or_else(|| self.begin_slab(class))?;
+        Some(self.carve(class, span))
+    }
+
+    /// Takes all free slots of a slab, and hands out the first.
+    fn take_slots(&self, class: Class, span: &Span) -> Option<NonNull<u8>> {
+        let first = span.freed.take()?;
+        self.list(class).set(first.next());
+        let carved = span.carved();
+        let woken = wake(class.shape(), carved);
+        self.tally.took(class, if span.needed.get() == 0 { carved } else { woken });
+        span.set_state(State::Sleeping);
+        span.needed.set(woken);
+        Some(first.object())
+    }
+
+    /// Begins a slab of which nothing was handed out.
+    fn begin_slab(&'static self, class: Class) -> Option<&'static Span> {
+        let chunks = class.shape().chunks as usize;
+        let kept = self.cache.take(chunks);
+        let span = kept.or_else(|| Some(self.take_new_span(chunks, 1)?.span))?;
+        span.begin_slab(class);
+        map::set(span, Tag::slab(self, class));
+        self.slabs(class).fresh.set(Some(span));
+        self.tally.began(class);
+        Some(span)
+    }
+
+    /// Hands out the next slots of a fresh slab: those that begin in one page, at least one. The
+    /// first is the caller's, the others become the list.
+    fn carve(&self, class: Class, span: &Span) -> NonNull<u8> {
+        let shape = class.shape();
+        let from = span.carved();
+        let page_end = (from * shape.size / STEP + 1) * STEP;
+        let to = page_end.div_ceil(shape.size).clamp(from + 1, shape.slots);
+        let slot = |index: u32| {
+            // SAFETY: The index is below the class's number of slots, so the place is in the slab.
+            let place = unsafe { span.start().add((index * shape.size) as usize) };
+            // SAFETY: It is a slot that was never handed out.
+            unsafe { Slot::new(place) }
+        };
+        let mut rest = None;
+        for index in (from + 1..to).rev() {
+            let one = slot(index);
+            one.set_next(rest);
+            rest = Some(one);
+        }
+        self.list(class).set(rest);
+        self.count_carved(class, span, to);
+        slot(from).object()
+    }
+
+    fn count_carved(&self, class: Class, span: &Span, to: u32) {
+        let (shape, from) = (class.shape(), span.carved());
+        debug_assert!(span.state() == State::Sleeping, "free slots are handed out before");
+        span.needed.set(span.needed.get() + wake(shape, to) - wake(shape, from));
+        span.set_carved(to);
+        self.tally.took(class, to - from);
+        if to == shape.slots {
+            self.slabs(class).fresh.set(None);
+        }
+    }
+
+    /// Changes the state of a slab of which the slots that were waited for have come back.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn on_counted_down(&'static self, span: &'static Span) {
+        let class = span.class();
+        if span.state() == State::Sleeping {
+            let woken = wake(class.shape(), span.carved());
+            span.set_state(State::Available);
+            span.needed.set(span.carved() - woken);
+            self.slabs(class).available.push(span);
+            self.tally.returned(class, woken);
+        }
+        if span.needed.get() == 0 {
+            self.on_all_free(class, span);
+        }
+    }
+
+    /// Keeps a slab all of whose slots are free as the spare one, or gives it up.
+    fn on_all_free(&'static self, class: Class, span: &'static Span) {
+        let slabs = self.slabs(class);
+        slabs.available.remove(span);
+        self.tally.returned(class, span.carved() - wake(class.shape(), span.carved()));
+        if slabs.spare.get().is_none() {
+            slabs.spare.set(Some(span));
+        } else {
+            self.retire(class, span);
+        }
+    }
+
+    /// Gives up a slab all of whose slots are free and which is in no list.
+    fn retire(&'static self, class: Class, span: &'static Span) {
+        let fresh = &self.slabs(class).fresh;
+        if fresh.get().is_some_and(|fresh| core::ptr::eq(fresh, span)) {
+            fresh.set(None);
+        }
+        self.tally.retired(class);
+        self.give_span(span);
+    }
+
+    /// Gives up the spare slabs.
+    pub(super) fn retire_spares(&'static self) {
+        for class in Class::all() {
+            if let Some(span) = self.slabs(class).spare.take() {
+                self.retire(class, span);
+            }
+        }
+    }
+
+    /// Keeps a span for a while, or gives it to the supply.
+    pub(super) fn give_span(&'static self, span: &'static Span) {
+        span.set_state(State::Free);
+        let now = clock::epoch();
+        span.stamp.set(now);
+        if !self.cache.give(span) {
+            self.supply().give(span, now);
+        }
+    }
+
+    /// Takes in what others have freed, up to that many messages.
+    pub(super) fn receive(&'static self, most: usize) {
+        for _ in 0..most {
+            // SAFETY: A local is touched by its thread alone.
+            let Some(row) = (unsafe { self.incoming.pop() }) else { break };
+            self.take_row_back(row);
+        }
+    }
+
+    /// Takes in what can be had of what others have freed, and loses what can't.
+    ///
+    /// # Safety
+    ///
+    /// No other thread is in the process: it is the child of a fork.
+    pub unsafe fn repair_incoming(&'static self) {
+        if !self.is_nobody() {
+            self.receive_all();
+            // SAFETY: The caller is alone.
+            unsafe { self.incoming.reset() };
+        }
+    }
+
+    /// Takes in all that others have freed.
+    pub fn receive_all(&'static self) {
+        while !self.incoming.is_empty() {
+            // SAFETY: As above.
+            let Some(row) = (unsafe { self.incoming.pop() }) else { break };
+            self.take_row_back(row);
+        }
+    }
+
+    fn take_row_back(&'static self, row: Row) {
+        let entry = map::entry(row.last.address());
+        // SAFETY: A freed slot lies in a slab.
+        let span = unsafe { entry.span_unchecked() };
+        span.freed.push_row(row.first, row.last);
+        self.tally.received(row.count);
+        let mut count = row.count;
+        while count > 0 {
+            let step = count.min(span.needed.get());
+            span.needed.set(span.needed.get() - step);
+            count -= step;
+            if span.needed.get() == 0 {
+                self.on_counted_down(span);
+            }
+        }
+    }
+
+    /// Returns the slots of all lists to their slabs, so that slabs that are wholly free are known
+    /// to be. For locals that nobody uses.
+    pub fn return_lists(&'static self) {
+        for class in Class::all() {
+            while let Some(slot) = self.list(class).pop() {
+                // SAFETY: A free slot lies in a slab.
+                let span = unsafe { map::entry(slot.address()).span_unchecked() };
+                self.take_back(slot, span);
+            }
+        }
+    }
+
+    #[inline]
+    fn slabs(&self, class: Class) -> &Slabs {
+        &self.slabs[class.index()]
+    }
+}
+
+/// How many slots of a sleeping slab have to come back until it is looked at.
+fn wake(shape: &Shape, carved: u32) -> u32 {
+    shape.wake.min(carved)
+}

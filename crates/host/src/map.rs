@@ -1,0 +1,233 @@
+//! The map from an address to the span that it lies in: a flat array, an entry for each chunk.
+//!
+//! One load of an entry gives the owner and the size class, the other word of it the span's
+//! record. The array is reserved whole and costs memory only where it was written. It covers a
+//! window of address space, not all of it, so that it also fits where address space is short
+//! (under `ulimit -v`, under valgrind, with 39-bit kernels): an address is taken modulo the
+//! window, and blocks are taken in one window only. An address of somebody else's may so meet an
+//! entry of ours; who has to know looks at the bounds in the span's record.
+//!
+//! Before the first block there is a window of one empty entry, so that nobody has to ask whether
+//! there is a map.
+//!
+//! # Invariants
+//!
+//! 1. The entries of a chunk in a live span name that span; entries are changed by who holds the
+//!    span alone, before an object in it is handed out.
+//! 2. The entry of address 0 is empty.
+
+use crate::local::Local;
+use crate::os;
+use crate::size::{CHUNK, CHUNK_BITS};
+use crate::span::Span;
+use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::{AtomicPtr, AtomicUsize};
+
+/// What is known of one chunk.
+#[derive(Debug)]
+#[repr(C, align(16))]
+pub struct Entry {
+    span: AtomicPtr<Span>,
+    /// The address of the owner, and below it the kind.
+    tag: AtomicUsize,
+}
+
+/// Whose a chunk is and what lies in it, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tag(usize);
+
+impl Tag {
+    /// The tag of what is not ours.
+    pub const NONE: Self = Self(0);
+    /// Kinds below this are the numbers of size classes.
+    pub const CLASSES_END: usize = 64;
+    /// The kind of an object with a span of its own.
+    const LARGE: usize = 64;
+    /// Set where the owner is a heap that a user made: no thread's own.
+    const HEAP: usize = 128;
+    /// The bits below an owner's address.
+    const KIND: usize = Local::ALIGN - 1;
+
+    /// The tag of a slab: its owner and its class.
+    pub fn slab(owner: &Local, class: crate::size::Class) -> Self {
+        Self(owner.address() | class.index() | if owner.is_heap() { Self::HEAP } else { 0 })
+    }
+
+    /// The tag of a large object. One of a thread's has no owner: who frees it may keep its span.
+    pub fn large(heap: Option<&Local>) -> Self {
+        Self(Self::LARGE | heap.map_or(0, |heap| heap.address() | Self::HEAP))
+    }
+
+    /// Tells whether this is the tag of a slab that `local`, a thread's, owns: the one question of
+    /// the quick way.
+    #[inline(always)]
+    pub fn is_slab_of(self, local: &Local) -> bool {
+        (self.0 ^ local.address()) < Self::CLASSES_END
+    }
+
+    /// Tells whether this is the tag of a slab that some thread owns.
+    #[inline(always)]
+    pub fn is_slab_of_thread(self) -> bool {
+        self.0 & (Self::LARGE | Self::HEAP) == 0 && self != Self::NONE
+    }
+
+    /// Tells whether this is the tag of a large object.
+    pub fn is_large(self) -> bool {
+        self.0 & Self::LARGE != 0
+    }
+
+    /// Returns the size class, of a slab's tag.
+    #[inline(always)]
+    pub fn class_index(self) -> usize {
+        self.0 & (Self::CLASSES_END - 1)
+    }
+
+    /// Returns the owner.
+    #[inline(always)]
+    pub fn owner(self) -> Option<&'static Local> {
+        let owner = core::ptr::with_exposed_provenance::<Local>(self.0 & !Self::KIND);
+        // SAFETY: The address is zero or that of a local, from `slab` or `large`; locals are never
+        // unmapped, and are shared by reference only.
+        unsafe { owner.as_ref() }
+    }
+}
+
+const _: () = assert!(size_of::<Entry>() == 1 << ENTRY_BITS);
+const ENTRY_BITS: u32 = 4;
+/// The window's size where address space is plenty: more than any machine has memory.
+const WINDOW_BITS_MOST: u32 = 44;
+/// The window's least size; below that a map is no use.
+const WINDOW_BITS_LEAST: u32 = 30;
+/// Of a limit on address space the map takes one part in this many.
+const LIMIT_SHARE: usize = 64;
+
+static NO_ENTRY: Entry = Entry { span: AtomicPtr::new(null_mut()), tag: AtomicUsize::new(0) };
+
+static BASE: AtomicPtr<Entry> = AtomicPtr::new((&raw const NO_ENTRY).cast_mut());
+/// The offset of an entry in the map, in bytes, is `address >> (CHUNK_BITS - ENTRY_BITS)` and
+/// this.
+static MASK: AtomicUsize = AtomicUsize::new(0);
+/// The number of the window of the first block, plus one; 0 before that.
+static WINDOW: AtomicUsize = AtomicUsize::new(0);
+
+/// Returns the entry of an address, whatever it is. Costs no branch.
+#[inline(always)]
+pub fn entry(address: usize) -> &'static Entry {
+    // Acquire: pairs with the store in `begin`, so that the base is that of the mask.
+    let offset = address >> (CHUNK_BITS - ENTRY_BITS) & MASK.load(Acquire);
+    // SAFETY: The mask keeps the offset in the map that begins at the base. `BASE` is stored first
+    // and `MASK` after it, and the map is never released.
+    unsafe { &*BASE.load(Relaxed).byte_add(offset) }
+}
+
+impl Entry {
+    /// Returns whose the chunk is and what lies in it.
+    #[inline(always)]
+    pub fn tag(&self) -> Tag {
+        // No partner: as in `entry`.
+        Tag(self.tag.load(Relaxed))
+    }
+
+    /// Returns the span, of an entry whose tag is of a slab or a large object.
+    ///
+    /// # Safety
+    ///
+    /// The entry's tag is not [`Tag::NONE`].
+    #[inline(always)]
+    pub unsafe fn span_unchecked(&self) -> &'static Span {
+        // SAFETY: `set` writes both words, and only `set` writes a tag that is not `NONE`. Records
+        // of spans live as long as their block, which outlives its entries.
+        unsafe { &*self.span.load(Relaxed) }
+    }
+
+    /// Returns the span that the chunk belongs or has belonged to.
+    pub fn span(&self) -> Option<&'static Span> {
+        // SAFETY: As above.
+        unsafe { self.span.load(Relaxed).as_ref() }
+    }
+}
+
+/// Makes the entries of a span's chunks name it.
+pub fn set(span: &Span, tag: Tag) {
+    let start = span.start().addr().get();
+    let first = entry(start);
+    for index in 0..span.chunks() {
+        // SAFETY: The chunks of a block are in one window, so their entries stand in a row.
+        let entry = unsafe { &*(&raw const *first).add(index) };
+        // No partner: who learns of an object in the span learns of this with it.
+        entry.span.store((&raw const *span).cast_mut(), Relaxed);
+        entry.tag.store(tag.0, Relaxed);
+    }
+}
+
+/// Empties the entries of a range that is about to be released.
+pub fn clear(start: NonNull<u8>, chunks: usize) {
+    for index in 0..chunks {
+        let entry = entry(start.addr().get() + index * CHUNK);
+        entry.tag.store(Tag::NONE.0, Relaxed);
+        entry.span.store(null_mut(), Relaxed);
+    }
+}
+
+/// Makes room in the map for a block. False when the block is in another window than the first or
+/// the system has no memory for entries. One thread calls at a time.
+pub fn cover(start: NonNull<u8>, size: usize) -> bool {
+    if MASK.load(Relaxed) == 0 && !begin() {
+        return false;
+    }
+    let (first, last) = (start.addr().get(), start.addr().get() + size - 1);
+    let window = window_of(first);
+    let known = WINDOW.load(Relaxed);
+    if window != window_of(last) || known != 0 && known != window + 1 {
+        return false;
+    }
+    if commit(entry(first), entry(last)) {
+        WINDOW.store(window + 1, Relaxed);
+    }
+    WINDOW.load(Relaxed) != 0
+}
+
+/// Returns where a block would be in the window of the others: an address to try.
+pub fn hint() -> usize {
+    let (known, mask) = (WINDOW.load(Relaxed), MASK.load(Relaxed));
+    if known == 0 { 0 } else { (known - 1) * window_size(mask) + window_size(mask) / 2 }
+}
+
+fn window_size(mask: usize) -> usize {
+    (mask + size_of::<Entry>()) << (CHUNK_BITS - ENTRY_BITS)
+}
+
+fn window_of(address: usize) -> usize {
+    address / window_size(MASK.load(Relaxed))
+}
+
+/// Reserves the map, as large as address space allows.
+fn begin() -> bool {
+    let most = os::address_limit()
+        .map_or(WINDOW_BITS_MOST, |limit| bits_within(limit / LIMIT_SHARE) + CHUNK_BITS - ENTRY_BITS)
+        .min(WINDOW_BITS_MOST);
+    let reserved = (WINDOW_BITS_LEAST..=most).rev().find_map(|bits| {
+        let size = 1usize << (bits - CHUNK_BITS + ENTRY_BITS);
+        Some((os::reserve_readable(size)?, size))
+    });
+    let Some((base, size)) = reserved else { return false };
+    BASE.store(base.as_ptr().cast(), Relaxed);
+    // Release: pairs with the load in `entry`.
+    MASK.store(size - size_of::<Entry>(), Release);
+    true
+}
+
+fn bits_within(size: usize) -> u32 {
+    size.max(1).ilog2()
+}
+
+fn commit(first: &Entry, last: &Entry) -> bool {
+    let page = os::page_size();
+    let (from, to) = ((&raw const *first).addr(), (&raw const *last).addr() + size_of::<Entry>());
+    let (from, to) = (from & !(page - 1), to.next_multiple_of(page));
+    let base = BASE.load(Relaxed).cast::<u8>();
+    let base = NonNull::new(base.with_addr(from)).unwrap_or(NonNull::dangling());
+    // SAFETY: The pages lie in the map, which is ours; those already in use stay as they are.
+    unsafe { os::commit(base, to - from) }
+}

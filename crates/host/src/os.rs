@@ -1,0 +1,31 @@
+//! The operating system, behind one contract: each file below has the same functions.
+//!
+//! None of them allocates, none of them panics, and each can be called before `main`. Sizes and
+//! addresses are multiples of the page unless it is said otherwise.
+//!
+//! | function | what it does |
+//! |---|---|
+//! | `page_size()` | bytes of a page, asked at run time |
+//! | `reserve(size, hint)` | address space without memory; near the hint where that is free |
+//! | `reserve_readable(size)` | address space that reads as zero and costs no memory |
+//! | `commit(base, size)` | makes a part of a reservation usable |
+//! | `decommit(base, size)` | gives its memory back; it stays usable, and reads as zero |
+//! | `protect(base, size)` | makes each access to a part of a reservation fault |
+//! | `release(base, size)` | gives a reservation back |
+//! | `relocate(source, target, size)` | moves pages without copying; false where it can't |
+//! | `address_limit()` | the limit on address space, in bytes |
+//! | `now_ms()` | a clock that never goes back, in milliseconds, coarse and cheap |
+//! | `wait(word, value)`, `wake(word)` | sleeps while a word holds a value; may wake early |
+//! | `random()` | a word that nobody can guess |
+//! | `variable(name, use)` | what the environment says, if it can be read yet |
+//! | `write(text)` | text to the standard error |
+//! | `abort()` | ends the process |
+//! | `at_thread_exit(value)` | hands `value` to `thread::on_exit` when this thread ends |
+//! | `at_fork()` | calls `fork::{before, parent, child}` around each fork |
+//! | `at_exit(function)` | calls a function when the process ends |
+
+#[cfg(target_os = "linux")]
+mod linux;
+
+#[cfg(target_os = "linux")]
+pub use linux::*;

@@ -1,0 +1,176 @@
+//! The locals of threads that have ended, for those that begin; and the list of all locals.
+//!
+//! A thread's end costs little: its local goes into the pool as it is, slabs, lists and all, and
+//! the next thread goes on with it. What was freed for a local that nobody uses would be stuck in
+//! its queue: so whoever looks at the clock also tends some of the pooled ones.
+//!
+//! # Invariants
+//!
+//! 1. A local is in the pool, or in the hands of one thread.
+//! 2. Locals are never unmapped; each is in the list of all, once.
+
+use crate::cache::Which;
+use crate::local::{Kind, Local};
+use crate::lock::Lock;
+use crate::size::chunks_of;
+use crate::span::State;
+use crate::spans::SHARED;
+use core::cell::Cell;
+use core::ptr::null;
+use core::sync::atomic::AtomicPtr;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+/// Pooled locals that are tended in one go.
+const TENDED_MOST: usize = 8;
+
+/// The first local needs no system call.
+static FIRST: Local = Local::new(Kind::Thread);
+
+static POOL: Lock<Pool> = Lock::new(Pool { first: null(), is_begun: false });
+/// All locals of threads, the newest first.
+static ALL: AtomicPtr<Local> = AtomicPtr::new(core::ptr::null_mut());
+
+struct Pool {
+    first: *const Local,
+    /// Whether `FIRST` was handed out.
+    is_begun: bool,
+}
+
+// SAFETY: Locals in the pool are nobody's, and go from thread to thread with it.
+unsafe impl Send for Pool {}
+
+/// A local's place in the pool and in the list of all.
+#[derive(Debug)]
+pub struct PoolLinks {
+    next: Cell<*const Local>,
+    next_of_all: Cell<*const Local>,
+    /// Whether it was used since it was last tended.
+    is_used: Cell<bool>,
+}
+
+impl PoolLinks {
+    /// Makes the links of a local in no list.
+    pub const fn new() -> Self {
+        Self { next: Cell::new(null()), next_of_all: Cell::new(null()), is_used: Cell::new(false) }
+    }
+}
+
+/// Takes a local that nobody uses, or a new one. None when there is no memory for it.
+pub fn acquire() -> Option<&'static Local> {
+    let local = pop().or_else(make)?;
+    local.links.is_used.set(true);
+    Some(local)
+}
+
+fn pop() -> Option<&'static Local> {
+    let mut pool = POOL.lock();
+    if !pool.is_begun {
+        pool.is_begun = true;
+        list(&FIRST);
+        return Some(&FIRST);
+    }
+    let local = reference(pool.first)?;
+    pool.first = local.links.next.get();
+    Some(local)
+}
+
+fn make() -> Option<&'static Local> {
+    let span = SHARED.take(chunks_of(size_of::<Local>()), 1)?.span;
+    span.set_state(State::Internal);
+    let place = span.start().cast::<Local>();
+    // SAFETY: The span is ours, long enough and aligned to a chunk.
+    unsafe { place.write(Local::new(Kind::Thread)) };
+    // SAFETY: The place was written a moment ago and is never given back.
+    let local = unsafe { place.as_ref() };
+    list(local);
+    Some(local)
+}
+
+/// Puts a local into the list of all.
+fn list(local: &'static Local) {
+    let mut first = ALL.load(Relaxed);
+    loop {
+        local.links.next_of_all.set(first);
+        let ours = (&raw const *local).cast_mut();
+        // Release: pairs with the load in `all`.
+        match ALL.compare_exchange(first, ours, Release, Relaxed) {
+            Ok(_) => return,
+            Err(other) => first = other,
+        }
+    }
+}
+
+/// Puts a local into the pool.
+pub fn release(local: &'static Local) {
+    let mut pool = POOL.lock();
+    local.links.next.set(pool.first);
+    pool.first = local;
+}
+
+/// Returns all locals of threads, in use or not.
+pub fn all() -> impl Iterator<Item = &'static Local> {
+    // Acquire: pairs with the exchange in `list`.
+    let first = reference(ALL.load(Acquire));
+    core::iter::successors(first, |local| reference(local.links.next_of_all.get()))
+}
+
+/// Hands old spans of all threads to the supply, and tends some pooled locals.
+pub fn tidy(epoch: u8) {
+    all().for_each(|local| local.cache.hand_over(&SHARED, Which::Old(epoch)));
+    tend(TENDED_MOST, Which::Old(epoch));
+}
+
+/// Tends locals that nobody uses: takes in what was freed for them, and gives their slabs up.
+pub fn tend(most: usize, which: Which) {
+    for _ in 0..most {
+        let Some(local) = pop_untended() else { break };
+        local.receive_all();
+        local.return_lists();
+        local.tidy(which);
+        local.depart();
+        local.links.is_used.set(false);
+        release(local);
+    }
+}
+
+/// Takes a local out of the pool that was used, or freed for, since it was last tended.
+fn pop_untended() -> Option<&'static Local> {
+    let mut pool = POOL.lock();
+    let mut before: Option<&Local> = None;
+    let mut at = reference(pool.first);
+    while let Some(local) = at {
+        let next = local.links.next.get();
+        if local.links.is_used.get() || !local.incoming.is_empty() {
+            match before {
+                Some(before) => before.links.next.set(next),
+                None => pool.first = next,
+            }
+            return Some(local);
+        }
+        before = Some(local);
+        at = reference(next);
+    }
+    None
+}
+
+/// Hands the spans that all threads keep to the supply: memory is short.
+pub fn hand_over_caches() {
+    all().for_each(|local| local.cache.hand_over(&SHARED, Which::All));
+}
+
+/// Takes the locks for as long as a fork lasts.
+pub fn hold() {
+    core::mem::forget(POOL.lock());
+    all().for_each(|local| local.cache.hold());
+}
+
+/// Frees the locks that [`hold`] took.
+pub fn let_go() {
+    all().for_each(|local| local.cache.let_go());
+    POOL.unlock();
+}
+
+fn reference(local: *const Local) -> Option<&'static Local> {
+    // SAFETY: Links are null or to locals, which are never unmapped.
+    unsafe { local.as_ref() }
+}

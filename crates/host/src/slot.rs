@@ -1,0 +1,169 @@
+//! The place of an object that nobody uses, and lists of such places.
+//!
+//! A [`Slot`] is the proof that its memory is the allocator's: the program has given the object
+//! up, or never had it. Its first word links it into a list; on its way to another thread its two
+//! words are a message (see [`outgoing`](crate::outgoing)).
+
+use crate::size::SLOT;
+use core::cell::Cell;
+use core::ptr::NonNull;
+use core::sync::atomic::AtomicPtr;
+
+/// The place of one object that nobody uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Slot(NonNull<Words>);
+
+/// What a slot holds while it is free.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Words {
+    /// The next in a list; of a message, what `set_header` says.
+    next: Cell<Option<Slot>>,
+    /// The link of a message in its owner's queue.
+    link: AtomicPtr<Words>,
+}
+
+impl Words {
+    /// Returns the second word. The slot is a message: nothing but the queue touches it.
+    #[inline]
+    pub fn link(&self) -> &AtomicPtr<Words> {
+        &self.link
+    }
+}
+
+const _: () = assert!(size_of::<Words>() == SLOT, "the least slot holds both words");
+
+impl Slot {
+    /// Takes an object's place.
+    ///
+    /// # Safety
+    ///
+    /// - `object` is a slot of a slab, or will be one: aligned to [`SLOT`], at least as long,
+    ///   committed.
+    /// - Nobody uses its memory as long as this value or a copy of it is in a list or a message.
+    #[inline(always)]
+    pub unsafe fn new(object: NonNull<u8>) -> Self {
+        Self(object.cast())
+    }
+
+    /// Makes a slot of a message's node again.
+    ///
+    /// # Safety
+    ///
+    /// `node` came from [`node`](Self::node).
+    #[inline(always)]
+    pub unsafe fn from_node(node: NonNull<Words>) -> Self {
+        Self(node)
+    }
+
+    /// Returns the slot as a node of a queue.
+    #[inline(always)]
+    pub fn node(self) -> *mut Words {
+        self.0.as_ptr()
+    }
+
+    /// Returns the memory, to hand it out.
+    #[inline(always)]
+    pub fn object(self) -> NonNull<u8> {
+        self.0.cast()
+    }
+
+    /// Returns the address.
+    #[inline(always)]
+    pub fn address(self) -> usize {
+        self.0.addr().get()
+    }
+
+    #[inline(always)]
+    fn words(&self) -> &Words {
+        // SAFETY: `new` was promised that the memory is a slot's and nobody else's.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// Returns the slot behind this one in its list.
+    #[inline(always)]
+    pub fn next(self) -> Option<Self> {
+        self.words().next.get()
+    }
+
+    /// Puts a slot behind this one.
+    #[inline(always)]
+    pub fn set_next(self, next: Option<Self>) {
+        self.words().next.set(next);
+    }
+
+    /// Sets the first word to a number.
+    pub fn set_header(self, header: u64) {
+        // SAFETY: As in `words`; the word has room for a number as for a link.
+        unsafe { self.0.cast::<u64>().write(header) };
+    }
+
+    /// Returns the number that the first word was set to.
+    pub fn header(self) -> u64 {
+        // SAFETY: As in `words`.
+        unsafe { self.0.cast::<u64>().read() }
+    }
+
+    /// Returns the slot that many bytes from here.
+    ///
+    /// # Safety
+    ///
+    /// There is one, in the same slab, and it is free as this one is.
+    pub unsafe fn at_distance(self, bytes: isize) -> Self {
+        // SAFETY: By the caller's promise the address is in the same slab.
+        Self(unsafe { self.0.byte_offset(bytes) })
+    }
+}
+
+/// A list of free slots of one slab, the one freed last first.
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct List(Cell<Option<Slot>>);
+
+impl List {
+    /// Makes an empty list.
+    pub const fn new() -> Self {
+        Self(Cell::new(None))
+    }
+
+    /// Returns the first slot.
+    #[inline(always)]
+    pub fn first(&self) -> Option<Slot> {
+        self.0.get()
+    }
+
+    /// Takes the first slot.
+    #[inline(always)]
+    pub fn pop(&self) -> Option<Slot> {
+        let slot = self.0.get()?;
+        self.0.set(slot.next());
+        Some(slot)
+    }
+
+    /// Puts a slot to the front.
+    #[inline(always)]
+    pub fn push(&self, slot: Slot) {
+        slot.set_next(self.0.get());
+        self.0.set(Some(slot));
+    }
+
+    /// Puts a row of linked slots to the front, in constant time.
+    #[inline]
+    pub fn push_row(&self, first: Slot, last: Slot) {
+        last.set_next(self.0.get());
+        self.0.set(Some(first));
+    }
+
+    /// Takes all slots.
+    #[inline]
+    pub fn take(&self) -> Option<Slot> {
+        self.0.take()
+    }
+
+    /// Makes the list one of `first` and what is linked behind it.
+    #[inline]
+    pub fn set(&self, first: Option<Slot>) {
+        self.0.set(first);
+    }
+}

@@ -1,0 +1,237 @@
+//! The record of a span: whole chunks that are a slab, one large object, or free.
+//!
+//! Records lie in the header of their block, one for each chunk, apart from the memory that they
+//! describe; that of the first chunk is the span's. A slab's record is touched by its owner alone:
+//! what others free reaches the owner as messages. What may be asked about any address, the place
+//! and the kind of a span, is in atomic words (always relaxed: no partner), so that a question
+//! about memory that is just then freed has an old answer or a new one.
+//!
+//! # Invariants
+//!
+//! 1. `start`, `chunks` and `region` are set when a span is taken from its block, and stay.
+//! 2. Of a slab: `carved` slots were ever handed out; the others, at its end, were never touched.
+//! 3. A slab's `needed` counts down the slots that have to come back until its state changes.
+
+use crate::block::Block;
+use crate::size::{CHUNK, Class};
+use crate::slot::List;
+use core::cell::Cell;
+use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32};
+use polder_core::space::RegionId;
+
+/// What a span is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum State {
+    /// In nobody's hands: in its block, or in a local's cache.
+    Free = 0,
+    /// A slab all of whose slots are used, or in a local's list, but for fewer than are worth a
+    /// look.
+    Sleeping,
+    /// A slab with free slots, in its class's list.
+    Available,
+    /// One large object.
+    Large,
+    /// Holds records of the allocator's own.
+    Internal,
+}
+
+/// The record of one span.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub struct Span {
+    /// Of a slab: the slots that came back.
+    pub freed: List,
+    /// Of a slab: invariant 3.
+    pub needed: Cell<u32>,
+    state: AtomicU8,
+    class: AtomicU8,
+    /// Of a free span: the epoch in which it became free.
+    pub stamp: Cell<u8>,
+    start: AtomicPtr<u8>,
+    /// The next and the previous in the list that the span is in.
+    pub next: Cell<*const Span>,
+    pub previous: Cell<*const Span>,
+    block: Cell<*const Block>,
+    chunks: AtomicU32,
+    region: Cell<u32>,
+    /// Of a slab: invariant 2. Of a large object: bytes that the program asked for.
+    carved: Cell<usize>,
+}
+
+const _: () = assert!(size_of::<Span>() == 64, "a record is a cache line");
+
+impl Span {
+    /// Fills the record of a span that was taken from its block.
+    pub fn begin(&self, block: &Block, start: NonNull<u8>, chunks: usize, region: RegionId) {
+        self.block.set(block);
+        self.start.store(start.as_ptr(), Relaxed);
+        self.chunks.store(chunks as u32, Relaxed);
+        self.region.set(region.index());
+    }
+
+    /// Says that the span is longer or shorter than it was.
+    pub fn set_chunks(&self, chunks: usize) {
+        self.chunks.store(chunks as u32, Relaxed);
+    }
+
+    /// Makes the span a slab of which nothing was handed out.
+    pub fn begin_slab(&self, class: Class) {
+        self.freed.set(None);
+        self.class.store(class.index() as u8, Relaxed);
+        self.carved.set(0);
+        self.needed.set(0);
+        self.set_state(State::Sleeping);
+        self.next.set(null_mut());
+        self.previous.set(null_mut());
+    }
+
+    /// Makes the span one large object of `size` bytes.
+    pub fn begin_large(&self, size: usize) {
+        self.carved.set(size);
+        self.set_state(State::Large);
+    }
+
+    /// Returns the first byte.
+    #[inline(always)]
+    pub fn start(&self) -> NonNull<u8> {
+        // SAFETY: `begin` has set it, from a pointer that is not null (invariant 1).
+        unsafe { NonNull::new_unchecked(self.start.load(Relaxed)) }
+    }
+
+    /// Returns what the span is.
+    #[inline]
+    pub fn state(&self) -> State {
+        const STATES: [State; 5] = [
+            State::Free,
+            State::Sleeping,
+            State::Available,
+            State::Large,
+            State::Internal,
+        ];
+        STATES[self.state.load(Relaxed) as usize % STATES.len()]
+    }
+
+    /// Says what the span is from now on.
+    #[inline]
+    pub fn set_state(&self, state: State) {
+        self.state.store(state as u8, Relaxed);
+    }
+
+    /// Returns how many chunks the span has.
+    pub fn chunks(&self) -> usize {
+        self.chunks.load(Relaxed) as usize
+    }
+
+    /// Returns how many bytes the span has.
+    pub fn size(&self) -> usize {
+        self.chunks() * CHUNK
+    }
+
+    /// Returns the offset of an address in the span; none when it lies outside.
+    pub fn offset_of(&self, address: usize) -> Option<usize> {
+        let offset = address.wrapping_sub(self.start.load(Relaxed).addr());
+        (offset < self.size()).then_some(offset)
+    }
+
+    /// Returns the block that the span was taken from.
+    pub fn block(&self) -> NonNull<Block> {
+        // SAFETY: `begin` has set it (invariant 1).
+        unsafe { NonNull::new_unchecked(self.block.get().cast_mut()) }
+    }
+
+    /// Returns the name of the span in its block's space.
+    pub fn region(&self) -> RegionId {
+        RegionId::from_index(self.region.get())
+    }
+
+    /// Returns a slab's class.
+    #[inline(always)]
+    pub fn class(&self) -> Class {
+        // SAFETY: `begin_slab` has set it from a class.
+        unsafe { Class::from_index(self.class.load(Relaxed) as usize).unwrap_unchecked() }
+    }
+
+    /// Returns how many slots of a slab were ever handed out.
+    pub fn carved(&self) -> u32 {
+        self.carved.get() as u32
+    }
+
+    /// Says how many slots of a slab were ever handed out.
+    pub fn set_carved(&self, slots: u32) {
+        self.carved.set(slots as usize);
+    }
+
+    /// Returns how many bytes a large object was asked to have.
+    pub fn large_size(&self) -> usize {
+        self.carved.get()
+    }
+
+    /// Tells whether all slots of a slab were handed out at least once.
+    pub fn is_carved(&self) -> bool {
+        self.carved() == self.class().shape().slots
+    }
+}
+
+/// A list of spans, the one added last first.
+#[derive(Debug)]
+pub struct SpanList(Cell<*const Span>);
+
+impl SpanList {
+    /// Makes an empty list.
+    pub const fn new() -> Self {
+        Self(Cell::new(null_mut()))
+    }
+
+    /// Returns the first span.
+    #[inline]
+    pub fn first(&self) -> Option<&'static Span> {
+        reference(self.0.get())
+    }
+
+    /// Puts a span to the front; it is in no list.
+    #[inline]
+    pub fn push(&self, span: &'static Span) {
+        let next = self.0.replace(span);
+        span.previous.set(null_mut());
+        span.next.set(next);
+        if let Some(next) = reference(next) {
+            next.previous.set(span);
+        }
+    }
+
+    /// Takes a span of this list out of it.
+    #[inline]
+    pub fn remove(&self, span: &Span) {
+        let (previous, next) = (span.previous.get(), span.next.get());
+        if let Some(next) = reference(next) {
+            next.previous.set(previous);
+        }
+        match reference(previous) {
+            Some(previous) => previous.next.set(next),
+            None => self.0.set(next),
+        }
+    }
+
+    /// Takes the first span.
+    #[inline]
+    pub fn pop(&self) -> Option<&'static Span> {
+        let span = self.first()?;
+        self.remove(span);
+        Some(span)
+    }
+
+    /// Returns the spans, the first first.
+    pub fn iter(&self) -> impl Iterator<Item = &'static Span> {
+        core::iter::successors(self.first(), |span| reference(span.next.get()))
+    }
+}
+
+#[inline(always)]
+fn reference(span: *const Span) -> Option<&'static Span> {
+    // SAFETY: Links are null or to records, which live as long as their block; a block goes when
+    // no span of it is in anybody's hands.
+    unsafe { span.as_ref() }
+}
