@@ -12,7 +12,7 @@
 //!
 //! # Invariants
 //!
-//! 1. All slots of a class's list are of one slab, and that is sleeping.
+//! 1. All slots of a class's list are of its current slab.
 //! 2. A slab that sleeps has fewer slots on its own list than its wake threshold.
 //! 3. `fresh` has slots that were never handed out; `spare` has all its slots on its own list, and
 //!    is in no list itself.
@@ -220,7 +220,7 @@ impl Local {
     pub fn tidy(&'static self, which: Which) {
         self.receive_all();
         self.outgoing.post();
-        self.retire_spares();
+        self.retire_unused();
         self.cache.hand_over(self.supply(), which);
     }
 

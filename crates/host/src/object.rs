@@ -196,7 +196,7 @@ pub fn bounds(address: *const u8) -> Option<Range<usize>> {
     let offset = span.offset_of(address.addr())?;
     let start = span.start().addr().get();
     match span.state() {
-        State::Sleeping | State::Available => slot_bounds(span, offset),
+        State::Current | State::Sleeping | State::Available => slot_bounds(span, offset),
         State::Large => Some(start..start + span.size()),
         State::Free | State::Internal => None,
     }

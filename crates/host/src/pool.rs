@@ -124,8 +124,6 @@ pub fn tidy(epoch: u8) {
 pub fn tend(most: usize, which: Which) {
     for _ in 0..most {
         let Some(local) = pop_untended() else { break };
-        local.receive_all();
-        local.return_lists();
         local.tidy(which);
         local.depart();
         local.links.is_used.set(false);

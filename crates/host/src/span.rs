@@ -26,7 +26,9 @@ use polder_core::space::RegionId;
 #[repr(u8)]
 pub enum State {
     /// In nobody's hands: in its block, or in a local's cache.
-    Free = 0,
+    Free,
+    /// The slab of its class whose slots are handed out.
+    Current,
     /// A slab all of whose slots are used, or in a local's list, but for fewer than are worth a
     /// look.
     Sleeping,
@@ -57,8 +59,10 @@ pub struct Span {
     block: Cell<*const Block>,
     chunks: AtomicU32,
     region: Cell<u32>,
-    /// Of a slab: invariant 2. Of a large object: bytes that the program asked for.
-    carved: Cell<usize>,
+    /// Of a slab: invariant 2.
+    pub carved: Cell<u32>,
+    /// Of a slab: how many of its slots the tally has as free.
+    pub counted: Cell<u32>,
 }
 
 const _: () = assert!(size_of::<Span>() == 64, "a record is a cache line");
@@ -82,15 +86,13 @@ impl Span {
         self.freed.set(None);
         self.class.store(class.index() as u8, Relaxed);
         self.carved.set(0);
-        self.needed.set(0);
-        self.set_state(State::Sleeping);
+        self.counted.set(0);
         self.next.set(null_mut());
         self.previous.set(null_mut());
     }
 
-    /// Makes the span one large object of `size` bytes.
-    pub fn begin_large(&self, size: usize) {
-        self.carved.set(size);
+    /// Makes the span one large object.
+    pub fn begin_large(&self) {
         self.set_state(State::Large);
     }
 
@@ -104,8 +106,9 @@ impl Span {
     /// Returns what the span is.
     #[inline]
     pub fn state(&self) -> State {
-        const STATES: [State; 5] = [
+        const STATES: [State; 6] = [
             State::Free,
+            State::Current,
             State::Sleeping,
             State::Available,
             State::Large,
@@ -152,26 +155,6 @@ impl Span {
     pub fn class(&self) -> Class {
         // SAFETY: `begin_slab` has set it from a class.
         unsafe { Class::from_index(self.class.load(Relaxed) as usize).unwrap_unchecked() }
-    }
-
-    /// Returns how many slots of a slab were ever handed out.
-    pub fn carved(&self) -> u32 {
-        self.carved.get() as u32
-    }
-
-    /// Says how many slots of a slab were ever handed out.
-    pub fn set_carved(&self, slots: u32) {
-        self.carved.set(slots as usize);
-    }
-
-    /// Returns how many bytes a large object was asked to have.
-    pub fn large_size(&self) -> usize {
-        self.carved.get()
-    }
-
-    /// Tells whether all slots of a slab were handed out at least once.
-    pub fn is_carved(&self) -> bool {
-        self.carved() == self.class().shape().slots
     }
 }
 

@@ -52,7 +52,7 @@ impl Local {
             Some(span) => tagged(Taken::kept(span), tag),
             None => tagged(self.take_new_span(chunks_of(size), align)?, tag),
         };
-        taken.span.begin_large(size);
+        taken.span.begin_large();
         self.tally.large_began(taken.span.size());
         Some(Large { object: taken.span.start(), is_zero: taken.is_zero })
     }
@@ -99,7 +99,7 @@ impl Local {
             self.tally.large_ended(before * CHUNK);
             self.tally.large_began(chunks * CHUNK);
         }
-        span.begin_large(size);
+        span.begin_large();
         Some(Grown::InPlace)
     }
 

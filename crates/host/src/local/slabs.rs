@@ -21,9 +21,14 @@ const STEP: u32 = 4096;
 /// Messages that are taken in by one visit to the queue.
 const MESSAGES_MOST: usize = 256;
 
+/// Counts down from here in the current slab, so that it is never counted down.
+const NEVER: u32 = 1 << 31;
+
 /// The slabs of one class.
 #[derive(Debug)]
 pub struct Slabs {
+    /// The one whose slots are on the class's list.
+    current: Cell<Option<&'static Span>>,
     /// Those with free slots that are worth a look.
     available: SpanList,
     /// The one with slots that were never handed out.
@@ -36,7 +41,12 @@ pub struct Slabs {
 impl Slabs {
     /// Makes an empty set.
     pub const fn new() -> Self {
-        Self { available: SpanList::new(), fresh: Cell::new(None), spare: Cell::new(None) }
+        Self {
+            current: Cell::new(None),
+            available: SpanList::new(),
+            fresh: Cell::new(None),
+            spare: Cell::new(None),
+        }
     }
 }
 
@@ -45,6 +55,21 @@ impl Local {
     #[cold]
     #[inline(never)]
     pub(super) fn refill(&'static self, class: Class) -> Option<NonNull<u8>> {
+        let current = self.slabs(class).current.get();
+        if let Some(span) = current
+            && NEVER - span.needed.get() >= wake(class.shape(), span.carved.get())
+        {
+            return self.take_slots(class, span);
+        }
+        self.refill_from_others(class, current)
+    }
+
+    #[inline(never)]
+    fn refill_from_others(
+        &'static self,
+        class: Class,
+        current: Option<&'static Span>,
+    ) -> Option<NonNull<u8>> {
         if self.is_nobody() {
             return Self::with_own(|local| local.allocate_class(class));
         }
@@ -54,22 +79,62 @@ impl Local {
         }
         let slabs = self.slabs(class);
         if let Some(span) = slabs.available.pop().or_else(|| slabs.spare.take()) {
+            self.make_current(class, span);
+            return self.take_slots(class, span);
+        }
+        if let Some(span) = current.filter(|span| span.freed.first().is_some()) {
             return self.take_slots(class, span);
         }
         let span = slabs.fresh.get().or_else(|| self.begin_slab(class))?;
+        self.make_current(class, span);
         Some(self.carve(class, span))
     }
 
-    /// Takes all free slots of a slab, and hands out the first.
+    /// Takes all free slots of the current slab, and hands out the first.
+    #[inline(always)]
     fn take_slots(&self, class: Class, span: &Span) -> Option<NonNull<u8>> {
+        span.needed.set(NEVER);
         let first = span.freed.take()?;
         self.list(class).set(first.next());
-        let carved = span.carved();
-        let woken = wake(class.shape(), carved);
-        self.tally.took(class, if span.needed.get() == 0 { carved } else { woken });
-        span.set_state(State::Sleeping);
-        span.needed.set(woken);
         Some(first.object())
+    }
+
+    /// Makes a slab the current one: one that sleeps or is in no list.
+    fn make_current(&'static self, class: Class, span: &'static Span) {
+        let before = self.slabs(class).current.replace(Some(span));
+        if before.is_some_and(|before| core::ptr::eq(before, span)) {
+            return;
+        }
+        self.tally.took(class, span.counted.take());
+        span.needed.set(NEVER);
+        span.set_state(State::Current);
+        if let Some(before) = before {
+            self.leave(class, before);
+        }
+    }
+
+    /// Lets what was the current slab sleep, or wait for its next turn.
+    fn leave(&'static self, class: Class, span: &'static Span) {
+        let free = NEVER - span.needed.get();
+        let wake = wake(class.shape(), span.carved.get());
+        span.set_state(State::Sleeping);
+        if free < wake {
+            span.needed.set(wake - free);
+        } else {
+            self.make_available(class, span, free);
+        }
+    }
+
+    /// Puts a slab of which so many slots are free where it is found.
+    fn make_available(&'static self, class: Class, span: &'static Span, free: u32) {
+        span.set_state(State::Available);
+        span.needed.set(span.carved.get() - free);
+        self.slabs(class).available.push(span);
+        span.counted.set(free);
+        self.tally.returned(class, free);
+        if span.needed.get() == 0 {
+            self.on_all_free(class, span);
+        }
     }
 
     /// Begins a slab of which nothing was handed out.
@@ -84,11 +149,11 @@ impl Local {
         Some(span)
     }
 
-    /// Hands out the next slots of a fresh slab: those that begin in one page, at least one. The
-    /// first is the caller's, the others become the list.
+    /// Hands out the next slots of the fresh slab, which is the current one: those that begin in
+    /// one page, at least one. The first is the caller's, the others become the list.
     fn carve(&self, class: Class, span: &Span) -> NonNull<u8> {
         let shape = class.shape();
-        let from = span.carved();
+        let from = span.carved.get();
         let page_end = (from * shape.size / STEP + 1) * STEP;
         let to = page_end.div_ceil(shape.size).clamp(from + 1, shape.slots);
         let slot = |index: u32| {
@@ -104,19 +169,12 @@ impl Local {
             rest = Some(one);
         }
         self.list(class).set(rest);
-        self.count_carved(class, span, to);
-        slot(from).object()
-    }
-
-    fn count_carved(&self, class: Class, span: &Span, to: u32) {
-        let (shape, from) = (class.shape(), span.carved());
-        debug_assert!(span.state() == State::Sleeping, "free slots are handed out before");
-        span.needed.set(span.needed.get() + wake(shape, to) - wake(shape, from));
-        span.set_carved(to);
+        span.carved.set(to);
         self.tally.took(class, to - from);
         if to == shape.slots {
             self.slabs(class).fresh.set(None);
         }
+        slot(from).object()
     }
 
     /// Changes the state of a slab of which the slots that were waited for have come back.
@@ -125,13 +183,8 @@ impl Local {
     pub(super) fn on_counted_down(&'static self, span: &'static Span) {
         let class = span.class();
         if span.state() == State::Sleeping {
-            let woken = wake(class.shape(), span.carved());
-            span.set_state(State::Available);
-            span.needed.set(span.carved() - woken);
-            self.slabs(class).available.push(span);
-            self.tally.returned(class, woken);
-        }
-        if span.needed.get() == 0 {
+            self.make_available(class, span, wake(class.shape(), span.carved.get()));
+        } else {
             self.on_all_free(class, span);
         }
     }
@@ -140,7 +193,8 @@ impl Local {
     fn on_all_free(&'static self, class: Class, span: &'static Span) {
         let slabs = self.slabs(class);
         slabs.available.remove(span);
-        self.tally.returned(class, span.carved() - wake(class.shape(), span.carved()));
+        let counted = span.counted.replace(span.carved.get());
+        self.tally.returned(class, span.carved.get() - counted);
         if slabs.spare.get().is_none() {
             slabs.spare.set(Some(span));
         } else {
@@ -158,12 +212,28 @@ impl Local {
         self.give_span(span);
     }
 
-    /// Gives up the spare slabs.
-    pub(super) fn retire_spares(&'static self) {
+    /// Gives up all slabs that have no object in use.
+    pub(super) fn retire_unused(&'static self) {
         for class in Class::all() {
-            if let Some(span) = self.slabs(class).spare.take() {
+            let slabs = self.slabs(class);
+            if let Some(span) = slabs.current.get() {
+                self.return_list(class, span);
+                if NEVER - span.needed.get() == span.carved.get() {
+                    slabs.current.set(None);
+                    self.leave(class, span);
+                }
+            }
+            if let Some(span) = slabs.spare.take() {
                 self.retire(class, span);
             }
+        }
+    }
+
+    /// Returns the slots of a class's list to the slab they are of, the current one.
+    fn return_list(&self, class: Class, span: &Span) {
+        while let Some(slot) = self.list(class).pop() {
+            span.freed.push(slot);
+            span.needed.set(span.needed.get() - 1);
         }
     }
 
@@ -221,18 +291,6 @@ impl Local {
             count -= step;
             if span.needed.get() == 0 {
                 self.on_counted_down(span);
-            }
-        }
-    }
-
-    /// Returns the slots of all lists to their slabs, so that slabs that are wholly free are known
-    /// to be. For locals that nobody uses.
-    pub fn return_lists(&'static self) {
-        for class in Class::all() {
-            while let Some(slot) = self.list(class).pop() {
-                // SAFETY: A free slot lies in a slab.
-                let span = unsafe { map::entry(slot.address()).span_unchecked() };
-                self.take_back(slot, span);
             }
         }
     }
