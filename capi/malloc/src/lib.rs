@@ -23,7 +23,13 @@ fn p(o: Option<NonNull<u8>>) -> *mut u8 {
     match o { Some(o) => o.as_ptr(), None => out() }
 }
 #[unsafe(no_mangle)]
-pub extern "C" fn malloc(size: usize) -> *mut u8 { p(object::allocate(size, 1)) }
+pub extern "C" fn malloc(size: usize) -> *mut u8 {
+    match object::allocate_quick(size) { Some(o) => o.as_ptr(), None => malloc_slow(size) }
+}
+#[cold]
+#[inline(never)]
+extern "C" fn malloc_slow(size: usize) -> *mut u8 { p(object::allocate_slow(size)) }
+
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn free(o: *mut u8) { unsafe { object::free(o) } }
 #[unsafe(no_mangle)]

@@ -259,12 +259,13 @@ impl Block {
     /// Marks chunks as used, and tells whether they all read as zero.
     fn claim(&mut self, first: usize, chunks: usize) -> bool {
         let dirty = &mut self.dirty[first..first + chunks];
-        let old = dirty.iter().filter(|&&epoch| epoch != 0).count();
-        if old > 0 {
-            dirty.fill(0);
-            self.dirty_chunks -= old;
+        // All bytes at once is what the compiler makes quick.
+        if dirty.iter().fold(0, |all, epoch| all | epoch) == 0 {
+            return true;
         }
-        old == 0
+        self.dirty_chunks -= dirty.iter().filter(|&&epoch| epoch != 0).count();
+        dirty.fill(0);
+        false
     }
 
     /// Makes the chunks below `end` usable.

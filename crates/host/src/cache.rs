@@ -9,8 +9,10 @@ use crate::lock::{Guard, Lock};
 use crate::size::CHUNK;
 use crate::span::{Span, SpanList};
 use crate::spans::Spans;
+use core::ptr::null_mut;
+use core::sync::atomic::AtomicPtr;
+use core::sync::atomic::Ordering::AcqRel;
 use polder_core::bins::Bins;
-use polder_core::bitset::BitSet;
 
 /// The longest span that is kept, in chunks.
 const CHUNKS_MOST: usize = (8 << 20) / CHUNK;
@@ -25,13 +27,14 @@ const BINS: usize = Lengths::floor(CHUNKS_MOST as u64) as usize + 1;
 /// Spans of one local.
 #[derive(Debug)]
 pub struct Cache {
+    /// The one given up last: one exchange takes it, and one puts it here.
+    last: AtomicPtr<Span>,
     state: Lock<State>,
 }
 
 #[derive(Debug)]
 struct State {
     bins: [SpanList; BINS],
-    filled: BitSet<{ BINS.div_ceil(64) }>,
     chunks: usize,
 }
 
@@ -42,28 +45,67 @@ impl Cache {
     /// Makes an empty cache.
     pub const fn new() -> Self {
         let bins = [const { SpanList::new() }; BINS];
-        Self { state: Lock::new(State { bins, filled: BitSet::new(), chunks: 0 }) }
+        let state = Lock::new(State { bins, chunks: 0 });
+        Self { last: AtomicPtr::new(null_mut()), state }
     }
 
     /// Takes a span of `chunks`, or a little more where it is longer than 16.
-    #[inline]
+    #[inline(always)]
     pub fn take(&self, chunks: usize) -> Option<&'static Span> {
+        match self.replace_last(null_mut()) {
+            Some(span) if span.chunks() == chunks => Some(span),
+            last => self.take_kept(chunks, last),
+        }
+    }
+
+    #[inline(never)]
+    fn take_kept(&self, chunks: usize, last: Option<&'static Span>) -> Option<&'static Span> {
+        if let Some(last) = last {
+            // Only the local's thread puts spans here, and it is in this function.
+            let none = self.replace_last((&raw const *last).cast_mut());
+            debug_assert!(none.is_none(), "one thread gives");
+        }
         if chunks > CHUNKS_MOST {
             return None;
         }
         self.state.lock().take(chunks)
     }
 
-    /// Keeps a span. False when it is too long or there is no room for it.
-    #[inline]
-    pub fn give(&self, span: &'static Span) -> bool {
-        span.chunks() <= CHUNKS_MOST && self.state.lock().give(span)
+    /// Keeps a span. Returns one that there is no room for, that one or another.
+    #[inline(always)]
+    pub fn give(&self, span: &'static Span) -> Option<&'static Span> {
+        if span.chunks() > CHUNKS_MOST {
+            return Some(span);
+        }
+        let before = self.replace_last((&raw const *span).cast_mut())?;
+        self.keep(before)
+    }
+
+    #[inline(never)]
+    fn keep(&self, span: &'static Span) -> Option<&'static Span> {
+        let mut state = self.state.lock();
+        if state.chunks + span.chunks() > KEPT_MOST {
+            return Some(span);
+        }
+        state.keep(span);
+        None
+    }
+
+    #[inline(always)]
+    fn replace_last(&self, span: *mut Span) -> Option<&'static Span> {
+        // Acquire and release: the span's record goes from who put it here to who takes it.
+        let before = self.last.swap(span, AcqRel);
+        // SAFETY: Null, or a record that `give` has put here; records live as long as their block.
+        unsafe { before.as_ref() }
     }
 
     /// Hands what has been here for long enough to the supply; everything, when that is what is
     /// wanted.
     pub fn hand_over(&self, supply: &Spans, which: Which) {
         let mut state = self.state.lock();
+        if let Some(last) = self.replace_last(null_mut()) {
+            state.keep(last);
+        }
         while let Some(span) = state.next(which) {
             supply.give(span, span.stamp.get());
         }
@@ -97,33 +139,17 @@ pub enum Which {
 impl State {
     #[inline]
     fn take(&mut self, chunks: usize) -> Option<&'static Span> {
-        let bin = Lengths::floor(chunks as u64);
-        let fits = |span: &&Span| span.chunks() >= chunks;
-        let found = self.bins[bin as usize].iter().take(LOOKS).find(fits)?;
-        self.remove(bin, found);
+        let list = &self.bins[Lengths::floor(chunks as u64) as usize];
+        let first = list.first()?;
+        let found = if first.chunks() >= chunks { first } else { longer(first, chunks)? };
+        list.remove(found);
+        self.chunks -= found.chunks();
         Some(found)
     }
 
-    #[inline]
-    fn give(&mut self, span: &'static Span) -> bool {
-        let chunks = self.chunks + span.chunks();
-        if chunks > KEPT_MOST {
-            return false;
-        }
-        self.chunks = chunks;
-        let bin = Lengths::floor(span.chunks() as u64);
-        self.bins[bin as usize].push(span);
-        self.filled.insert(bin);
-        true
-    }
-
-    fn remove(&mut self, bin: u32, span: &Span) {
-        let list = &self.bins[bin as usize];
-        list.remove(span);
-        self.chunks -= span.chunks();
-        if list.first().is_none() {
-            self.filled.remove(bin);
-        }
+    fn keep(&mut self, span: &'static Span) {
+        self.chunks += span.chunks();
+        self.bins[Lengths::floor(span.chunks() as u64) as usize].push(span);
     }
 
     /// Takes a span that shall leave.
@@ -132,15 +158,17 @@ impl State {
             Which::Old(now) => is_old(span.stamp.get(), now),
             Which::All => true,
         };
-        let mut bin = self.filled.next(0);
-        while let Some(at) = bin {
-            let found = self.bins[at as usize].iter().find(leaves);
-            if let Some(span) = found {
-                self.remove(at, span);
-                return Some(span);
-            }
-            bin = self.filled.next(at + 1);
-        }
-        None
+        self.bins.iter().find_map(|list| {
+            let span = list.iter().find(leaves)?;
+            list.remove(span);
+            self.chunks -= span.chunks();
+            Some(span)
+        })
     }
+}
+
+/// One of the next in a bin that is long enough.
+#[cold]
+fn longer(first: &'static Span, chunks: usize) -> Option<&'static Span> {
+    first.behind().take(LOOKS).find(|span| span.chunks() >= chunks)
 }

@@ -5,7 +5,7 @@
 
 use crate::os;
 use crate::settings;
-use core::sync::atomic::AtomicU8;
+use core::sync::atomic::{AtomicBool, AtomicU8};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// Epochs that free memory is kept.
@@ -26,6 +26,21 @@ pub fn advance() -> bool {
     let epoch = (os::now_ms() / settings::epoch_ms() % u64::from(EPOCHS)) as u8 + 1;
     // No partner: a number on its own.
     epoch != EPOCH.load(Relaxed) && EPOCH.swap(epoch, Relaxed) != epoch
+}
+
+/// Whether there may be memory that is old in this epoch.
+static IS_PURGING: AtomicBool = AtomicBool::new(false);
+
+/// Tells whether there may be memory that is to go back in this epoch.
+#[inline]
+pub fn is_purging() -> bool {
+    // No partner: a wrong answer costs a look or delays one.
+    IS_PURGING.load(Relaxed)
+}
+
+/// Says whether there may be memory that is to go back in this epoch.
+pub fn set_purging(is_purging: bool) {
+    IS_PURGING.store(is_purging, Relaxed);
 }
 
 /// Tells whether what became free in the epoch `stamp` has been free for long enough.

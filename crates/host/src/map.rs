@@ -122,6 +122,13 @@ pub fn entry(address: usize) -> &'static Entry {
 }
 
 impl Entry {
+    #[inline(always)]
+    fn set(&self, span: &Span, tag: Tag) {
+        // No partner: who learns of an object in the span learns of this with it.
+        self.span.store((&raw const *span).cast_mut(), Relaxed);
+        self.tag.store(tag.0, Relaxed);
+    }
+
     /// Returns whose the chunk is and what lies in it.
     #[inline(always)]
     pub fn tag(&self) -> Tag {
@@ -150,15 +157,15 @@ impl Entry {
 
 /// Makes the entries of a span's chunks name it.
 pub fn set(span: &Span, tag: Tag) {
-    let start = span.start().addr().get();
-    let first = entry(start);
-    for index in 0..span.chunks() {
-        // SAFETY: The chunks of a block are in one window, so their entries stand in a row.
-        let entry = unsafe { &*(&raw const *first).add(index) };
-        // No partner: who learns of an object in the span learns of this with it.
-        entry.span.store((&raw const *span).cast_mut(), Relaxed);
-        entry.tag.store(tag.0, Relaxed);
+    let first: *const Entry = entry(span.start().addr().get());
+    // SAFETY: The chunks of a block are in one window, so their entries stand in a row.
+    let entries = unsafe { core::slice::from_raw_parts(first, span.chunks()) };
+    let (rows, rest) = entries.as_chunks::<4>();
+    // Rows of a known length are what the compiler makes quick.
+    for row in rows {
+        row.iter().for_each(|entry| entry.set(span, tag));
     }
+    rest.iter().for_each(|entry| entry.set(span, tag));
 }
 
 /// Empties the entries of a range that is about to be released.

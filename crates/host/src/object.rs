@@ -22,6 +22,19 @@ pub fn allocate(size: usize, align: usize) -> Option<NonNull<u8>> {
     allocate_in(thread::local(), size, align)
 }
 
+/// Allocates `size` bytes aligned to 16 if that takes no more than a look at a list: for callers
+/// who want the rest, [`allocate`], out of their way.
+#[inline(always)]
+pub fn allocate_quick(size: usize) -> Option<NonNull<u8>> {
+    thread::local().allocate_quick(size)
+}
+
+/// Allocates what [`allocate_quick`] has not.
+#[inline(always)]
+pub fn allocate_slow(size: usize) -> Option<NonNull<u8>> {
+    thread::local().allocate_slow(size)
+}
+
 /// Allocates from a local: see [`allocate`].
 #[inline(always)]
 pub fn allocate_in(local: &'static Local, size: usize, align: usize) -> Option<NonNull<u8>> {

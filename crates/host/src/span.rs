@@ -150,6 +150,12 @@ impl Span {
         RegionId::from_index(self.region.get())
     }
 
+    /// Returns the spans behind this one in its list.
+    pub fn behind(&self) -> impl Iterator<Item = &'static Span> {
+        let next = |span: &Span| reference(span.next.get());
+        core::iter::successors(next(self), move |span| next(span))
+    }
+
     /// Returns a slab's class.
     #[inline(always)]
     pub fn class(&self) -> Class {

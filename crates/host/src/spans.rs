@@ -131,11 +131,13 @@ impl Spans {
     }
 
     /// Gives some memory that was free for long enough back to the system. Bounded in work; does
-    /// nothing while another thread is in the supply.
-    pub fn purge(&self) {
-        let Some(mut state) = self.state.try_lock() else { return };
+    /// nothing while another thread is in the supply. True when there may be more.
+    pub fn purge(&self) -> bool {
+        let Some(mut state) = self.state.try_lock() else { return true };
         let now = epoch();
-        self.count_purged(state.purge(PURGE_MOST, |stamp| is_old(stamp, now)));
+        let purged = state.purge(PURGE_MOST, |stamp| is_old(stamp, now));
+        self.count_purged(purged);
+        purged == PURGE_MOST
     }
 
     /// Gives all free memory back to the system.

@@ -17,11 +17,16 @@ impl Local {
     /// As of [`free`](Self::free).
     #[inline(never)]
     pub(super) unsafe fn free_foreign(&'static self, object: *mut u8, entry: &'static Entry) {
+        let Some(place) = NonNull::new(object) else { return };
         let tag = entry.tag();
+        if tag == Tag::large(None) {
+            // SAFETY: The tag says that there is a span.
+            return self.free_large(place, unsafe { entry.span_unchecked() });
+        }
         // SAFETY: As promised to us.
-        if !tag.is_slab_of_thread() || !unsafe { self.put(object, tag, entry) } {
+        if !tag.is_slab_of_thread() || !unsafe { self.put(place, tag, entry) } {
             // SAFETY: As promised to us.
-            unsafe { self.free_odd(object, entry) };
+            unsafe { self.free_odd(place, entry) };
         }
     }
 
@@ -31,15 +36,13 @@ impl Local {
     ///
     /// As of [`free`](Self::free), and `tag` is of another thread's slab.
     #[inline(always)]
-    unsafe fn put(&'static self, object: *mut u8, tag: Tag, entry: &'static Entry) -> bool {
+    unsafe fn put(&'static self, object: NonNull<u8>, tag: Tag, entry: &'static Entry) -> bool {
         // SAFETY: A tag of a slab has an owner.
         let owner = unsafe { tag.owner().unwrap_unchecked() };
         // SAFETY: A tag of a slab has a class.
         let class = unsafe { Class::from_index(tag.class_index()).unwrap_unchecked() };
         // SAFETY: The tag says that there is a span.
         let span = unsafe { entry.span_unchecked() };
-        // SAFETY: The map has no slab at address 0.
-        let object = unsafe { NonNull::new_unchecked(object) };
         // SAFETY: The caller gives the object up.
         let slot = unsafe { Slot::new(object) };
         self.outgoing.put(slot, span, owner, class.shape().size)
@@ -50,26 +53,20 @@ impl Local {
     /// As of [`free`](Self::free).
     #[cold]
     #[inline(never)]
-    unsafe fn free_odd(&'static self, object: *mut u8, entry: &'static Entry) {
-        let Some(place) = NonNull::new(object) else { return };
+    unsafe fn free_odd(&'static self, object: NonNull<u8>, entry: &'static Entry) {
         let tag = entry.tag();
         if tag == Tag::NONE {
-            fail::invalid_free(object.addr());
+            fail::invalid_free(object.addr().get());
         }
         if let Some(owner) = tag.owner().filter(|owner| owner.is_heap()) {
             // SAFETY: As promised to us; the owner is a heap.
-            return unsafe { heap::free_in(owner, place, entry) };
-        }
-        // SAFETY: The tag says that there is a span.
-        let span = unsafe { entry.span_unchecked() };
-        if tag.is_large() {
-            return self.free_large(place, span);
+            return unsafe { heap::free_in(owner, object, entry) };
         }
         self.make_room();
         // SAFETY: As promised to us. There is room, or the slot is our own by this time.
         let _ = thread::with_own(|local| {
             // SAFETY: As promised to us.
-            unsafe { local.free(object) };
+            unsafe { local.free(object.as_ptr()) };
             Some(())
         });
     }

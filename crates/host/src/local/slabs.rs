@@ -240,10 +240,9 @@ impl Local {
     /// Keeps a span for a while, or gives it to the supply.
     pub(super) fn give_span(&'static self, span: &'static Span) {
         span.set_state(State::Free);
-        let now = clock::epoch();
-        span.stamp.set(now);
-        if !self.cache.give(span) {
-            self.supply().give(span, now);
+        span.stamp.set(clock::epoch());
+        if let Some(span) = self.cache.give(span) {
+            self.supply().give(span, span.stamp.get());
         }
     }
 
