@@ -54,7 +54,7 @@ impl<T> Lock<T> {
     pub fn try_lock(&self) -> Option<Guard<'_, T>> {
         // Acquire: pairs with the exchange in `unlock`.
         let taken = self.word.compare_exchange(FREE, TAKEN, Acquire, Relaxed).is_ok();
-        taken.then_some(Guard { lock: self })
+        taken.then(|| Guard { lock: self })
     }
 
     #[cold]

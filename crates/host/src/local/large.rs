@@ -70,12 +70,12 @@ impl Local {
     #[inline(never)]
     pub(super) fn free_large(&'static self, object: NonNull<u8>, span: &'static Span) {
         check_large(object, span);
-        self.tally.large_ended(span.size());
         if self.is_nobody() {
             span.set_state(State::Free);
             self.supply().give(span, crate::clock::epoch());
             return;
         }
+        self.tally.large_ended(span.size());
         self.tick();
         self.give_span(span);
     }

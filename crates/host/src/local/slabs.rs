@@ -61,15 +61,11 @@ impl Local {
         {
             return self.take_slots(class, span);
         }
-        self.refill_from_others(class, current)
+        self.refill_from_others(class)
     }
 
     #[inline(never)]
-    fn refill_from_others(
-        &'static self,
-        class: Class,
-        current: Option<&'static Span>,
-    ) -> Option<NonNull<u8>> {
+    fn refill_from_others(&'static self, class: Class) -> Option<NonNull<u8>> {
         if self.is_nobody() {
             return Self::with_own(|local| local.allocate_class(class));
         }
@@ -82,7 +78,7 @@ impl Local {
             self.make_current(class, span);
             return self.take_slots(class, span);
         }
-        if let Some(span) = current.filter(|span| span.freed.first().is_some()) {
+        if let Some(span) = slabs.current.get().filter(|span| span.freed.first().is_some()) {
             return self.take_slots(class, span);
         }
         let span = slabs.fresh.get().or_else(|| self.begin_slab(class))?;
@@ -105,8 +101,14 @@ impl Local {
         if before.is_some_and(|before| core::ptr::eq(before, span)) {
             return;
         }
+        let carved = span.carved.get();
+        let free = match span.state() {
+            State::Available => carved - span.needed.get(),
+            State::Sleeping => wake(class.shape(), carved) - span.needed.get(),
+            _ => 0,
+        };
         self.tally.took(class, span.counted.take());
-        span.needed.set(NEVER);
+        span.needed.set(NEVER - free);
         span.set_state(State::Current);
         if let Some(before) = before {
             self.leave(class, before);
