@@ -7,6 +7,7 @@
 use super::Local;
 use crate::cache::Which;
 use crate::block::Taken;
+use crate::clock;
 use crate::fail;
 use crate::map::{self, Tag};
 use crate::os;
@@ -71,9 +72,12 @@ impl Local {
     pub(super) fn free_large(&'static self, object: NonNull<u8>, span: &'static Span) {
         check_large(object, span);
         if self.is_nobody() {
-            span.set_state(State::Free);
-            self.supply().give(span, crate::clock::epoch());
-            return;
+            let done = Self::with_own(|local| {
+                local.free_large(object, span);
+                Some(())
+            });
+            // Without memory for a local the span itself is what there is.
+            return done.unwrap_or_else(|| self.supply().give(span, clock::epoch()));
         }
         self.tally.large_ended(span.size());
         self.tick();
