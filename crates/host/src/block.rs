@@ -22,8 +22,6 @@ use polder_core::bins::Bins;
 use polder_core::space::{Candidate, Fit, Record, Request, Space, Strategy};
 use polder_core::store::Lent;
 
-/// The size of the first block, in bytes. Address space, not memory.
-const SIZE_LEAST: usize = 64 << 20;
 /// The largest block that is not made for a single object, in bytes.
 const SIZE_MOST: usize = 64 << 30;
 /// Of a limit on address space a block takes one part in this many.
@@ -118,12 +116,12 @@ fn heads_of(chunks: usize) -> usize {
 }
 
 impl Block {
-    /// Reserves a block with room for `chunks` at any alignment of `align` chunks, larger the more
-    /// is held already; smaller where address space is short. None where there is none at all.
-    pub fn reserve(chunks: usize, align: usize, held: usize) -> Option<NonNull<Self>> {
+    /// Reserves a block with room for `chunks` at any alignment of `align` chunks, and of `size`
+    /// bytes if that is more; smaller where address space is short. None where there is none.
+    pub fn reserve(chunks: usize, align: usize, size: usize) -> Option<NonNull<Self>> {
         let least = chunks.checked_add(align - 1)?;
         let limit = os::address_limit().map_or(SIZE_MOST, |limit| limit / LIMIT_SHARE);
-        let wished = held.clamp(SIZE_LEAST, SIZE_MOST).min(limit) / CHUNK;
+        let wished = size.min(SIZE_MOST).min(limit) / CHUNK;
         let mut tried = wished.max(least);
         loop {
             if let Some(block) = Self::reserve_exactly(tried) {

@@ -21,13 +21,14 @@ mod foreign;
 mod large;
 mod slabs;
 
-pub use large::{Grown, Large};
+pub use large::Grown;
 
 use crate::cache::{Cache, Which};
 use crate::clock;
 use crate::map::{self, Tag};
 use crate::outgoing::Outgoing;
 use crate::pool;
+use crate::purge;
 use crate::queue::Incoming;
 use crate::size::{Class, SMALL_MAX};
 use crate::slot::{List, Slot};
@@ -61,6 +62,8 @@ pub struct Local {
     lists: [List; Class::COUNT],
     outgoing: Outgoing,
     ticks: Cell<u32>,
+    /// The epoch in which it was tidied last.
+    epoch: Cell<u8>,
     kind: Cell<Kind>,
     supply: Cell<Option<&'static Spans>>,
     slabs: [Slabs; Class::COUNT],
@@ -95,6 +98,7 @@ impl Local {
             lists: [const { List::new() }; Class::COUNT],
             outgoing: Outgoing::new(),
             ticks: Cell::new(0),
+            epoch: Cell::new(0),
             kind: Cell::new(kind),
             supply: Cell::new(None),
             slabs: [const { Slabs::new() }; Class::COUNT],
@@ -225,13 +229,13 @@ impl Local {
 
     #[cold]
     fn look_at_clock(&'static self) {
-        if clock::advance() {
-            self.tidy(Which::Old(clock::epoch()));
-            pool::tidy(clock::epoch());
-            clock::set_purging(true);
+        purge::look();
+        let epoch = clock::epoch();
+        if self.epoch.replace(epoch) != epoch {
+            self.tidy(Which::Old(epoch));
         }
-        if clock::is_purging() {
-            clock::set_purging(SHARED.purge());
+        if self.is_heap() {
+            self.supply().purge();
         }
     }
 

@@ -120,6 +120,31 @@ pub unsafe fn free(object: *mut u8) {
     unsafe { thread::local().free(object) };
 }
 
+/// Frees an object whose size and alignment the caller knows.
+///
+/// # Safety
+///
+/// As of [`free`], and the object was asked for with this size and alignment.
+#[inline(always)]
+pub unsafe fn free_sized(object: *mut u8, size: usize, align: usize) {
+    if size > SMALL_MAX || align > CHUNK {
+        // SAFETY: As promised to us.
+        return unsafe { thread::local().free_foreign(object, map::entry(object.addr())) };
+    }
+    // SAFETY: As promised to us.
+    unsafe { free(object) };
+}
+
+/// Makes an object longer or shorter where it is; false when that can't be.
+pub fn resize_in_place(object: NonNull<u8>, size: usize, align: usize) -> bool {
+    let entry = map::entry(object.addr().get());
+    let (local, is_large) = (thread::local(), entry.tag().is_large());
+    match entry.span().filter(|_| is_large && size > SMALL_MAX) {
+        Some(span) => local.resize_large_here(span, size),
+        None => !is_large && resize(local, object, size, align).is_some(),
+    }
+}
+
 /// Gives an object another size, with its contents as far as both sizes go, aligned to `align`.
 /// None when there is no memory; the object is as it was.
 ///
@@ -144,35 +169,32 @@ pub unsafe fn reallocate_in(
     size: usize,
     align: usize,
 ) -> Option<NonNull<u8>> {
-    let tag = map::entry(object.addr().get()).tag();
-    let wished = aligned(size, align)?;
-    let is_slab = !tag.is_large();
-    if is_slab && Class::of(wished).is_some_and(|class| class.index() == tag.class_index()) {
-        return Some(object);
+    match resize(local, object, size, align) {
+        Some(Grown::InPlace) => Some(object),
+        Some(Grown::Moved(target)) => Some(target),
+        // SAFETY: As promised to us.
+        None => unsafe { copy_to_new(local, object, size, align) },
     }
-    if !is_slab
-        && size > SMALL_MAX
-        && object.addr().get() & (align - 1) == 0
-        && let Some(grown) = resize_large(local, object, size, align)
-    {
-        return Some(grown);
-    }
-    // SAFETY: As promised to us.
-    unsafe { copy_to_new(local, object, size, align) }
 }
 
-#[inline(never)]
-fn resize_large(
+/// Gives an object another size without copying it, if that can be.
+#[inline]
+pub(crate) fn resize(
     local: &'static Local,
     object: NonNull<u8>,
     size: usize,
     align: usize,
-) -> Option<NonNull<u8>> {
-    let span = map::entry(object.addr().get()).span()?;
-    match local.resize_large(span, size, align.div_ceil(CHUNK))? {
-        Grown::InPlace => Some(object),
-        Grown::Moved(object) => Some(object),
+) -> Option<Grown> {
+    let tag = map::entry(object.addr().get()).tag();
+    if !tag.is_large() {
+        let class = Class::of(aligned(size, align)?)?;
+        return (class.index() == tag.class_index()).then_some(Grown::InPlace);
     }
+    if size <= SMALL_MAX || object.addr().get() & (align - 1) != 0 {
+        return None;
+    }
+    let span = map::entry(object.addr().get()).span()?;
+    local.resize_large(span, size, align.div_ceil(CHUNK))
 }
 
 /// # Safety

@@ -17,7 +17,9 @@
 //! | `now_ms()` | a clock that never goes back, in milliseconds, coarse and cheap |
 //! | `wait(word, value)`, `wake(word)` | sleeps while a word holds a value; may wake early |
 //! | `random()` | a word that nobody can guess |
-//! | `variable(name, use)` | what the environment says, if it can be read yet |
+//! | `variables(each)` | what the environment says, as far as it can be read yet |
+//! | `start_thread(work)` | runs a function in a thread of our own |
+//! | `sleep_ms(time)` | waits |
 //! | `write(text)` | text to the standard error |
 //! | `abort()` | ends the process |
 //! | `at_thread_exit(value)` | hands `value` to `thread::on_exit` when this thread ends |

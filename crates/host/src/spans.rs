@@ -22,12 +22,17 @@ const BLOCKS_MOST: usize = 256;
 /// Chunks whose memory goes back in one look at most.
 const PURGE_MOST: usize = (8 << 20) / CHUNK;
 
+/// The size of the first block of all threads, in bytes. Address space, not memory.
+const SHARED_BLOCK: usize = 64 << 20;
+
 /// The spans of all threads.
-pub static SHARED: Spans = Spans::new();
+pub static SHARED: Spans = Spans::new(SHARED_BLOCK);
 
 /// A supply of spans.
 #[derive(Debug)]
 pub struct Spans {
+    /// Bytes of the first block.
+    block: usize,
     state: Lock<State>,
     /// Bytes in spans that are in use, and the most that there ever were.
     used: AtomicU64,
@@ -63,9 +68,10 @@ pub struct Held {
 }
 
 impl Spans {
-    /// Makes a supply without a block.
-    pub const fn new() -> Self {
+    /// Makes a supply without a block. The first will have `block` bytes.
+    pub const fn new(block: usize) -> Self {
         Self {
+            block,
             state: Lock::new(State { blocks: [None; BLOCKS_MOST], len: 0 }),
             used: AtomicU64::new(0),
             peak: AtomicU64::new(0),
@@ -82,7 +88,7 @@ impl Spans {
         }
         let taken = match state.take(chunks, align) {
             Some(taken) => taken,
-            None => state.take_from_new(chunks, align)?,
+            None => state.take_from_new(chunks, align, self.block)?,
         };
         self.add_used(chunks);
         Some(taken)
@@ -209,12 +215,12 @@ impl State {
         self.blocks_mut().find_map(|block| block.take(chunks, align))
     }
 
-    fn take_from_new(&mut self, chunks: usize, align: usize) -> Option<Taken> {
+    fn take_from_new(&mut self, chunks: usize, align: usize, least: usize) -> Option<Taken> {
         if self.len == BLOCKS_MOST {
             return None;
         }
         let held = self.blocks().map(Block::chunks).sum::<usize>() * CHUNK;
-        self.blocks[self.len] = Some(Block::reserve(chunks, align, held)?);
+        self.blocks[self.len] = Some(Block::reserve(chunks, align, held.max(least))?);
         self.len += 1;
         self.take(chunks, align)
     }

@@ -16,7 +16,7 @@ impl Local {
     ///
     /// As of [`free`](Self::free).
     #[inline(never)]
-    pub(super) unsafe fn free_foreign(&'static self, object: *mut u8, entry: &'static Entry) {
+    pub unsafe fn free_foreign(&'static self, object: *mut u8, entry: &'static Entry) {
         let Some(place) = NonNull::new(object) else { return };
         let tag = entry.tag();
         if tag == Tag::large(None) {
@@ -69,6 +69,22 @@ impl Local {
             unsafe { local.free(object.as_ptr()) };
             Some(())
         });
+    }
+
+    /// Frees an object of the heap that this is the local of.
+    ///
+    /// # Safety
+    ///
+    /// As of [`free`](Self::free); the heap's lock is held.
+    pub unsafe fn free_of_heap(&'static self, object: NonNull<u8>, entry: &'static Entry) {
+        // SAFETY: The entry is of a heap's span.
+        let span = unsafe { entry.span_unchecked() };
+        if entry.tag().is_large() {
+            return self.free_large(object, span);
+        }
+        // SAFETY: The caller gives the object up.
+        let slot = unsafe { Slot::new(object) };
+        self.take_back(slot, span);
     }
 
     fn make_room(&'static self) {

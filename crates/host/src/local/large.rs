@@ -14,6 +14,7 @@ use crate::os;
 use crate::pool;
 use crate::size::{CHUNK, chunks_of};
 use crate::span::{Span, State};
+use crate::spans::SHARED;
 use core::ptr::NonNull;
 
 /// Objects from this many bytes on are moved by moving their pages.
@@ -92,19 +93,27 @@ impl Local {
         size: usize,
         align: usize,
     ) -> Option<Grown> {
-        let (before, chunks) = (span.chunks(), chunks_of(size));
-        if chunks != before {
-            let owner = map::entry(span.start().addr().get()).tag();
-            let supply = owner.owner().map_or(self.supply(), Self::supply);
-            if supply.resize(span, chunks).is_none() {
-                return self.relocate(span, size, align);
-            }
-            map::set(span, owner);
-            self.tally.large_ended(before * CHUNK);
-            self.tally.large_began(chunks * CHUNK);
+        if self.resize_large_here(span, size) {
+            return Some(Grown::InPlace);
         }
-        span.begin_large();
-        Some(Grown::InPlace)
+        self.relocate(span, size, align)
+    }
+
+    /// Gives a large object another size where it is. False when it has no room there.
+    pub fn resize_large_here(&'static self, span: &'static Span, size: usize) -> bool {
+        let (before, chunks) = (span.chunks(), chunks_of(size));
+        if chunks == before {
+            return true;
+        }
+        let tag = map::entry(span.start().addr().get()).tag();
+        let supply = tag.owner().map_or(&SHARED, Self::supply);
+        if self.is_nobody() || supply.resize(span, chunks).is_none() {
+            return false;
+        }
+        map::set(span, tag);
+        self.tally.large_ended(before * CHUNK);
+        self.tally.large_began(chunks * CHUNK);
+        true
     }
 
     fn relocate(

@@ -4,14 +4,11 @@
 //! overcommitting is off; `commit` makes them writable, and only then are they counted.
 
 use crate::{fork, thread};
-use core::ffi::{CStr, c_void};
+use core::ffi::{CStr, c_char, c_void};
 use core::mem::MaybeUninit;
-use core::ptr::{NonNull, null};
+use core::ptr::{NonNull, null, null_mut};
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-
-/// Bytes of address space that a user's process has at most.
-pub const ADDRESS_BITS: u32 = 47;
 
 /// Returns the bytes of a page.
 pub fn page_size() -> usize {
@@ -170,17 +167,39 @@ pub fn random() -> u64 {
     if got == 8 { word } else { now_ms() ^ (&raw const word as u64) << 16 }
 }
 
-/// Calls `read` with the value of an environment variable. False when the environment can't be
-/// read yet, this early in the life of the process.
-pub fn variable(name: &CStr, read: impl FnOnce(&[u8])) -> bool {
-    // SAFETY: The name ends in a zero. Nothing of the program's runs beside the first call, which
-    // is all that there is of it.
-    let value = unsafe { libc::getenv(name.as_ptr()) };
-    if !value.is_null() {
-        // SAFETY: A variable's value ends in a zero.
-        read(unsafe { CStr::from_ptr(value) }.to_bytes());
+/// Calls `each` with every `NAME=value` of the environment, as far as that can be read yet.
+pub fn variables(mut each: impl FnMut(&[u8])) {
+    unsafe extern "C" {
+        static environ: *const *const c_char;
     }
-    true
+    // SAFETY: The C library has this variable; nobody changes it while the process starts.
+    let mut at = unsafe { environ };
+    // SAFETY: Null before the C library has set it up, else a row that ends with a null.
+    while let Some(&text) = unsafe { at.as_ref() }.filter(|text| !text.is_null()) {
+        // SAFETY: Each is a text that ends with a zero.
+        each(unsafe { CStr::from_ptr(text) }.to_bytes());
+        // SAFETY: The row goes on until its null.
+        at = unsafe { at.add(1) };
+    }
+}
+
+/// Runs `work` in a thread of our own, for ever. False when there can be none.
+pub fn start_thread(work: extern "C" fn(*mut c_void) -> *mut c_void) -> bool {
+    let mut thread = MaybeUninit::uninit();
+    // SAFETY: The place is the call's alone, and the work takes no argument.
+    let failed =
+        unsafe { libc::pthread_create(thread.as_mut_ptr(), null(), work, null_mut()) } != 0;
+    !failed
+}
+
+/// Waits.
+pub fn sleep_ms(time: u64) {
+    let time = libc::timespec {
+        tv_sec: (time / 1000) as libc::time_t,
+        tv_nsec: (time % 1000 * 1_000_000) as libc::c_long,
+    };
+    // SAFETY: The time is given, and nobody asks for the rest.
+    unsafe { libc::nanosleep(&raw const time, null_mut()) };
 }
 
 /// Writes text to the standard error, as far as that takes it.
