@@ -13,6 +13,7 @@
 //!    it became free. Chunks in use have 0.
 //! 3. `dirty_chunks` of those bytes are not 0.
 
+use crate::guard;
 use crate::map;
 use crate::os;
 use crate::size::CHUNK;
@@ -137,7 +138,8 @@ impl Block {
     fn reserve_exactly(chunks: usize) -> Option<NonNull<Self>> {
         let header = Header::of(chunks);
         // One chunk more, to begin at a multiple of a chunk.
-        let size = chunks.checked_add(1)?.checked_mul(CHUNK)?.checked_add(header.size)?;
+        let size = chunks.checked_add(1)?.checked_mul(CHUNK)?;
+        let size = size.checked_add(header.size + guard::GAP)?;
         let block = Self::place(size, chunks, &header, map::hint())?;
         Some(block)
     }
@@ -165,11 +167,11 @@ impl Block {
         // SAFETY: The reservation is a chunk longer than header and chunks.
         let start = unsafe { reservation.add(skip) };
         // SAFETY: As above.
-        let base = unsafe { start.add(header.size) };
+        let base = unsafe { start.add(header.size + guard::GAP) };
         let committed = COMMIT_LEAST.min(chunks);
-        // SAFETY: The range is in our reservation.
-        let usable = unsafe { os::commit(start, header.size + committed * CHUNK) };
-        if !usable || !map::cover(base, chunks * CHUNK) {
+        if !Self::commit_first(start, base, header.size, committed * CHUNK)
+            || !map::cover(base, chunks * CHUNK)
+        {
             return None;
         }
         let records = Lent::new(part(start, header.records, chunks + 2));
@@ -192,6 +194,18 @@ impl Block {
         Some(place)
     }
 
+    /// Makes the header and the first chunks usable, with what is between them if that is nothing.
+    fn commit_first(start: NonNull<u8>, base: NonNull<u8>, header: usize, chunks: usize) -> bool {
+        if guard::GAP == 0 {
+            // SAFETY: The range is in our reservation.
+            return unsafe { os::commit(start, header + chunks) };
+        }
+        // SAFETY: As above.
+        let records = unsafe { os::commit(start, header) };
+        // SAFETY: As above.
+        records && unsafe { os::commit(base, chunks) }
+    }
+
     /// Takes a span of `chunks` whose address is a multiple of `align` chunks. None when there is
     /// no room, or no memory; nothing has changed.
     pub fn take(&mut self, chunks: usize, align: usize) -> Option<Taken> {
@@ -208,15 +222,16 @@ impl Block {
         let fit = AlignedAddress { base, align: align as u64 };
         let placed = self.space.allocate_where(request, &fit).ok()?;
         let first = placed.offset as usize;
-        if !self.commit(first + chunks) {
+        // SAFETY: `first` is below `chunks`, so the chunk is in our reservation.
+        let start = unsafe { self.base.add(first * CHUNK) };
+        // SAFETY: The region was free, and is this call's.
+        if !self.commit(first + chunks) || !unsafe { guard::reveal(start, chunks * CHUNK) } {
             let freed = self.space.free(placed.id);
             debug_assert!(freed.is_ok(), "the region was allocated a moment ago");
             return None;
         }
         let is_zero = self.claim(first, chunks);
         let span = self.span(first);
-        // SAFETY: `first` is below `chunks`, so the chunk is in our reservation.
-        let start = unsafe { self.base.add(first * CHUNK) };
         span.begin(self, start, chunks, placed.id);
         Some(Taken { span, is_zero })
     }
@@ -228,8 +243,11 @@ impl Block {
         span.set_state(State::Free);
         let freed = self.space.free(span.region());
         debug_assert!(freed.is_ok(), "a span in use is a used region");
-        self.dirty[first..first + chunks].fill(epoch);
-        self.dirty_chunks += chunks;
+        // SAFETY: The span is committed, and its last user gives it up.
+        if !unsafe { guard::conceal(span.start(), span.size()) } {
+            self.dirty[first..first + chunks].fill(epoch);
+            self.dirty_chunks += chunks;
+        }
     }
 
     /// Makes a span longer or shorter where it stands. False when what is behind it is used, or

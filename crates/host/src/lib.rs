@@ -12,6 +12,7 @@ mod cache;
 mod clock;
 mod fail;
 mod fork;
+mod guard;
 mod heap;
 mod local;
 mod lock;

@@ -25,12 +25,13 @@ pub use large::Grown;
 
 use crate::cache::{Cache, Which};
 use crate::clock;
+use crate::guard;
 use crate::map::{self, Tag};
 use crate::outgoing::Outgoing;
 use crate::pool;
 use crate::purge;
 use crate::queue::Incoming;
-use crate::size::{Class, SMALL_MAX};
+use crate::size::Class;
 use crate::slot::{List, Slot};
 use crate::span::Span;
 use crate::spans::{SHARED, Spans};
@@ -67,6 +68,8 @@ pub struct Local {
     kind: Cell<Kind>,
     supply: Cell<Option<&'static Spans>>,
     slabs: [Slabs; Class::COUNT],
+    /// What guards objects.
+    pub guard: guard::State,
     /// Spans given up.
     pub cache: Cache,
     /// What is counted.
@@ -102,6 +105,7 @@ impl Local {
             kind: Cell::new(kind),
             supply: Cell::new(None),
             slabs: [const { Slabs::new() }; Class::COUNT],
+            guard: guard::State::new(),
             cache: Cache::new(),
             tally: Tally::new(),
             links: pool::PoolLinks::new(),
@@ -126,7 +130,7 @@ impl Local {
     }
 
     /// Tells whether it stands for threads that have none.
-    fn is_nobody(&self) -> bool {
+    pub fn is_nobody(&self) -> bool {
         matches!(self.kind.get(), Kind::Empty | Kind::Departed)
     }
 
@@ -135,35 +139,17 @@ impl Local {
         self.supply.get().unwrap_or(&SHARED)
     }
 
-    /// Allocates `size` bytes, aligned to 16.
+    /// Takes a slot of a class, if its list has one.
     #[inline(always)]
-    pub fn allocate(&'static self, size: usize) -> Option<NonNull<u8>> {
-        let Some(class) = Class::of(size) else { return self.allocate_odd(size) };
-        self.allocate_class(class)
+    pub fn allocate_quick(&'static self, class: Class) -> Option<NonNull<u8>> {
+        Some(self.list(class).pop()?.object())
     }
 
-    /// Allocates `size` bytes, aligned to 16, if its class's list has a slot.
-    #[inline(always)]
-    pub fn allocate_quick(&'static self, size: usize) -> Option<NonNull<u8>> {
-        Some(self.list(Class::of(size)?).pop()?.object())
-    }
-
-    /// Allocates `size` bytes, aligned to 16, for whom [`allocate_quick`](Self::allocate_quick)
-    /// has found nothing.
-    #[inline(always)]
-    pub fn allocate_slow(&'static self, size: usize) -> Option<NonNull<u8>> {
-        match Class::of(size) {
-            Some(class) => self.refill(class),
-            None => self.allocate_odd(size),
-        }
-    }
-
-    /// Allocates an object of a class.
+    /// Takes a slot of a class.
     #[inline(always)]
     pub fn allocate_class(&'static self, class: Class) -> Option<NonNull<u8>> {
-        let list = self.list(class);
-        match list.pop() {
-            Some(slot) => Some(slot.object()),
+        match self.allocate_quick(class) {
+            Some(slot) => Some(slot),
             None => self.refill(class),
         }
     }
@@ -171,11 +157,11 @@ impl Local {
     /// Allocates what has no class: nothing, or much.
     #[cold]
     #[inline(never)]
-    fn allocate_odd(&'static self, size: usize) -> Option<NonNull<u8>> {
-        if size <= SMALL_MAX {
-            return self.allocate(size.max(1));
+    pub fn allocate_odd(&'static self, size: usize) -> Option<NonNull<u8>> {
+        match Class::of(1) {
+            Some(least) if size == 0 => self.allocate_class(least),
+            _ => Some(self.allocate_large(size, 1)?.object),
         }
-        Some(self.allocate_large(size, 1)?.object)
     }
 
     /// Frees an object.
@@ -241,6 +227,7 @@ impl Local {
 
     /// Gives up what it does not use: what waits to be posted, spare slabs and old spans.
     pub fn tidy(&'static self, which: Which) {
+        self.free_overdue();
         self.receive_all();
         self.outgoing.post();
         self.retire_unused();
@@ -248,8 +235,17 @@ impl Local {
     }
 
     /// Ends its use by a thread: nothing waits any more, and nothing is gathered.
-    pub fn depart(&self) {
+    pub fn depart(&'static self) {
+        self.free_overdue();
         self.outgoing.close_all();
+    }
+
+    /// Frees what waits to be freed.
+    fn free_overdue(&'static self) {
+        while let Some(object) = guard::overdue(self) {
+            // SAFETY: The program has given it up, and it was kept from being freed since.
+            unsafe { self.free(object.as_ptr()) };
+        }
     }
 
     /// Runs `work` with a local of the thread's own, which may have none yet, or not any more.

@@ -1,9 +1,13 @@
 //! What programs do with objects, over the calling thread's local: the way in for Rust and for C.
+//!
+//! Slots and spans become objects here, and objects slots and spans: what [`guard`] puts around
+//! them is put and taken away in this file.
 
+use crate::guard;
 use crate::local::{Grown, Local};
 use crate::map;
 use crate::os;
-use crate::size::{CHUNK, Class, SLOT, SMALL_MAX, aligned, chunks_of};
+use crate::size::{CHUNK, Class, SLOT, aligned, chunks_of};
 use crate::span::{Span, State};
 use crate::thread;
 use core::ops::Range;
@@ -23,34 +27,55 @@ pub fn allocate(size: usize, align: usize) -> Option<NonNull<u8>> {
 }
 
 /// Allocates `size` bytes aligned to 16 if that takes no more than a look at a list: for callers
-/// who want the rest, [`allocate`], out of their way.
+/// who want the rest, [`allocate_slow`], out of their way.
 #[inline(always)]
 pub fn allocate_quick(size: usize) -> Option<NonNull<u8>> {
-    thread::local().allocate_quick(size)
+    let class = Class::of(guard::padded(size))?;
+    Some(sealed(thread::local().allocate_quick(class)?, size))
 }
 
 /// Allocates what [`allocate_quick`] has not.
 #[inline(always)]
 pub fn allocate_slow(size: usize) -> Option<NonNull<u8>> {
-    thread::local().allocate_slow(size)
+    match Class::of(guard::padded(size)) {
+        Some(class) => Some(sealed(thread::local().refill(class)?, size)),
+        None => thread::local().allocate_odd(size),
+    }
 }
 
 /// Allocates from a local: see [`allocate`].
 #[inline(always)]
 pub fn allocate_in(local: &'static Local, size: usize, align: usize) -> Option<NonNull<u8>> {
-    if align <= SLOT {
-        return local.allocate(size);
+    if align > SLOT {
+        return allocate_aligned(local, size, align);
     }
-    allocate_aligned(local, size, align)
+    match Class::of(guard::padded(size)) {
+        Some(class) => Some(sealed(local.allocate_class(class)?, size)),
+        None => local.allocate_odd(size),
+    }
+}
+
+#[inline(always)]
+fn sealed(object: NonNull<u8>, size: usize) -> NonNull<u8> {
+    guard::seal(object, size);
+    object
 }
 
 #[inline(never)]
 fn allocate_aligned(local: &'static Local, size: usize, align: usize) -> Option<NonNull<u8>> {
-    let rounded = aligned(size, align)?;
-    if align <= CHUNK {
-        return local.allocate(rounded);
+    match class_of(size, align) {
+        Some(class) => Some(sealed(local.allocate_class(class)?, size)),
+        None => Some(local.allocate_large(size.max(1), align.div_ceil(CHUNK))?.object),
     }
-    Some(local.allocate_large(size.max(1), align / CHUNK)?.object)
+}
+
+/// The class of an object that is no large one.
+#[inline(always)]
+fn class_of(size: usize, align: usize) -> Option<Class> {
+    if align > CHUNK {
+        return None;
+    }
+    Class::of(aligned(guard::padded(size).max(1), align)?)
 }
 
 /// Allocates `size` bytes that are zero, aligned to `align`, a power of two.
@@ -61,16 +86,12 @@ pub fn allocate_zeroed(size: usize, align: usize) -> Option<NonNull<u8>> {
 
 /// Allocates from a local: see [`allocate_zeroed`].
 #[inline]
-pub fn allocate_zeroed_in(
-    local: &'static Local,
-    size: usize,
-    align: usize,
-) -> Option<NonNull<u8>> {
-    if size > SMALL_MAX {
-        return allocate_large_zeroed(local, size, align);
-    }
-    let object = allocate_in(local, size, align)?;
-    if size <= ZERO_HERE_MOST {
+pub fn allocate_zeroed_in(local: &'static Local, size: usize, align: usize) -> Option<NonNull<u8>> {
+    let Some(class) = class_of(size, align) else {
+        return allocate_large_zeroed(local, size.max(1), align);
+    };
+    let object = sealed(local.allocate_class(class)?, size);
+    if size <= ZERO_HERE_MOST && guard::PADDING == 0 {
         zero_here(object, size);
     } else {
         // SAFETY: The object has that many bytes and nobody else knows of it.
@@ -79,7 +100,7 @@ pub fn allocate_zeroed_in(
     Some(object)
 }
 
-/// Writes zeros in steps of the least slot: objects have whole ones.
+/// Writes zeros in steps of the least slot: slots have whole ones.
 #[inline(always)]
 fn zero_here(object: NonNull<u8>, size: usize) {
     let place = object.cast::<[u64; 2]>();
@@ -90,18 +111,14 @@ fn zero_here(object: NonNull<u8>, size: usize) {
 }
 
 #[inline(never)]
-fn allocate_large_zeroed(
-    local: &'static Local,
-    size: usize,
-    align: usize,
-) -> Option<NonNull<u8>> {
+fn allocate_large_zeroed(local: &'static Local, size: usize, align: usize) -> Option<NonNull<u8>> {
     let large = local.allocate_large(size, align.div_ceil(CHUNK))?;
     let object = large.object;
     if large.is_zero {
         return Some(object);
     }
     let pages = chunks_of(size) * CHUNK;
-    // SAFETY: The object is a span of whole chunks, and nobody needs what it holds.
+    // SAFETY: The object is whole chunks, and nobody needs what they hold.
     if size < DECOMMIT_LEAST || !unsafe { os::decommit(object, pages) } {
         // SAFETY: The object has that many bytes and nobody else knows of it.
         unsafe { object.write_bytes(0, size) };
@@ -116,8 +133,11 @@ fn allocate_large_zeroed(
 /// `object` is null, or live: it came from this module, and is never used again.
 #[inline(always)]
 pub unsafe fn free(object: *mut u8) {
+    let local = thread::local();
     // SAFETY: As promised to us.
-    unsafe { thread::local().free(object) };
+    let object = unsafe { guard::open(local, object, None) };
+    // SAFETY: As promised to us, or by an earlier caller.
+    unsafe { local.free(object) };
 }
 
 /// Frees an object whose size and alignment the caller knows.
@@ -127,22 +147,15 @@ pub unsafe fn free(object: *mut u8) {
 /// As of [`free`], and the object was asked for with this size and alignment.
 #[inline(always)]
 pub unsafe fn free_sized(object: *mut u8, size: usize, align: usize) {
-    if size > SMALL_MAX || align > CHUNK {
-        // SAFETY: As promised to us.
-        return unsafe { thread::local().free_foreign(object, map::entry(object.addr())) };
-    }
+    let local = thread::local();
     // SAFETY: As promised to us.
-    unsafe { free(object) };
-}
-
-/// Makes an object longer or shorter where it is; false when that can't be.
-pub fn resize_in_place(object: NonNull<u8>, size: usize, align: usize) -> bool {
-    let entry = map::entry(object.addr().get());
-    let (local, is_large) = (thread::local(), entry.tag().is_large());
-    match entry.span().filter(|_| is_large && size > SMALL_MAX) {
-        Some(span) => local.resize_large_here(span, size),
-        None => !is_large && resize(local, object, size, align).is_some(),
+    let object = unsafe { guard::open(local, object, Some(size)) };
+    if class_of(size, align).is_none() {
+        // SAFETY: As promised to us.
+        return unsafe { local.free_foreign(object, map::entry(object.addr())) };
     }
+    // SAFETY: As promised to us, or by an earlier caller.
+    unsafe { local.free(object) };
 }
 
 /// Gives an object another size, with its contents as far as both sizes go, aligned to `align`.
@@ -153,22 +166,7 @@ pub fn resize_in_place(object: NonNull<u8>, size: usize, align: usize) -> bool {
 /// `object` is live, and if the answer is another address, is never used again.
 #[inline]
 pub unsafe fn reallocate(object: NonNull<u8>, size: usize, align: usize) -> Option<NonNull<u8>> {
-    // SAFETY: As promised to us.
-    unsafe { reallocate_in(thread::local(), object, size, align) }
-}
-
-/// Reallocates in a local: see [`reallocate`].
-///
-/// # Safety
-///
-/// As of [`reallocate`].
-#[inline]
-pub unsafe fn reallocate_in(
-    local: &'static Local,
-    object: NonNull<u8>,
-    size: usize,
-    align: usize,
-) -> Option<NonNull<u8>> {
+    let local = thread::local();
     match resize(local, object, size, align) {
         Some(Grown::InPlace) => Some(object),
         Some(Grown::Moved(target)) => Some(target),
@@ -178,23 +176,47 @@ pub unsafe fn reallocate_in(
 }
 
 /// Gives an object another size without copying it, if that can be.
-#[inline]
+#[inline(always)]
 pub(crate) fn resize(
     local: &'static Local,
     object: NonNull<u8>,
     size: usize,
     align: usize,
 ) -> Option<Grown> {
-    let tag = map::entry(object.addr().get()).tag();
-    if !tag.is_large() {
-        let class = Class::of(aligned(size, align)?)?;
-        return (class.index() == tag.class_index()).then_some(Grown::InPlace);
+    let entry = map::entry(object.addr().get());
+    let class = class_of(size, align);
+    if !entry.tag().is_large() {
+        return (class?.index() == entry.tag().class_index()).then(|| {
+            guard::seal_again(object, size);
+            Grown::InPlace
+        });
     }
-    if size <= SMALL_MAX || object.addr().get() & (align - 1) != 0 {
+    if class.is_some() {
         return None;
     }
-    let span = map::entry(object.addr().get()).span()?;
-    local.resize_large(span, size, align.div_ceil(CHUNK))
+    resize_large(local, object, entry.span()?, size, align)
+}
+
+#[inline(never)]
+fn resize_large(
+    local: &'static Local,
+    object: NonNull<u8>,
+    span: &'static Span,
+    size: usize,
+    align: usize,
+) -> Option<Grown> {
+    let is_aligned = object.addr().get() & (align - 1) == 0;
+    if !is_aligned { None } else { local.resize_large(span, size, align.div_ceil(CHUNK)) }
+}
+
+/// Makes an object longer or shorter where it is; false when that can't be.
+pub fn resize_in_place(object: NonNull<u8>, size: usize, align: usize) -> bool {
+    let entry = map::entry(object.addr().get());
+    let is_large = entry.tag().is_large();
+    match entry.span().filter(|_| is_large && class_of(size, align).is_none()) {
+        Some(span) => thread::local().resize_large_here(span, size),
+        None => !is_large && resize(thread::local(), object, size, align).is_some(),
+    }
 }
 
 /// # Safety
@@ -212,7 +234,7 @@ unsafe fn copy_to_new(
     // SAFETY: Both objects have that many bytes, and one of them is new.
     unsafe { target.copy_from_nonoverlapping(object, kept) };
     // SAFETY: As promised to us.
-    unsafe { thread::local().free(object.as_ptr()) };
+    unsafe { free(object.as_ptr()) };
     Some(target)
 }
 
@@ -229,17 +251,22 @@ pub fn usable_size(object: *const u8) -> Option<usize> {
 pub fn bounds(address: *const u8) -> Option<Range<usize>> {
     let span = map::entry(address.addr()).span()?;
     let offset = span.offset_of(address.addr())?;
-    let start = span.start().addr().get();
-    match span.state() {
-        State::Current | State::Sleeping | State::Available => slot_bounds(span, offset),
-        State::Large => Some(start..start + span.size()),
-        State::Free | State::Internal => None,
-    }
+    let (object, room) = match span.state() {
+        State::Current | State::Sleeping | State::Available => slot_at(span, offset)?,
+        State::Large => guard::object_of(span),
+        State::Free | State::Internal => return None,
+    };
+    let start = object.addr().get();
+    let bounds = start..start + guard::usable(object, room)?;
+    bounds.contains(&address.addr()).then_some(bounds)
 }
 
-fn slot_bounds(span: &Span, offset: usize) -> Option<Range<usize>> {
+fn slot_at(span: &Span, offset: usize) -> Option<(NonNull<u8>, usize)> {
     let shape = span.class().shape();
-    let index = shape.slot_of(offset);
-    let first = span.start().addr().get() + index * shape.size as usize;
-    (index < shape.slots as usize).then(|| first..first + shape.size as usize)
+    let (index, size) = (shape.slot_of(offset), shape.size as usize);
+    if index >= shape.slots as usize {
+        return None;
+    }
+    // SAFETY: The slot is in the span.
+    Some((unsafe { span.start().add(index * size) }, size))
 }

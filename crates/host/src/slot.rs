@@ -4,6 +4,7 @@
 //! up, or never had it. Its first word links it into a list; on its way to another thread its two
 //! words are a message (see [`outgoing`](crate::outgoing)).
 
+use crate::guard;
 use crate::size::SLOT;
 use core::cell::Cell;
 use core::ptr::NonNull;
@@ -84,13 +85,39 @@ impl Slot {
     /// Returns the slot behind this one in its list.
     #[inline(always)]
     pub fn next(self) -> Option<Self> {
-        self.words().next.get()
+        guard::load(self)
     }
 
     /// Puts a slot behind this one.
     #[inline(always)]
     pub fn set_next(self, next: Option<Self>) {
+        guard::store(self, next);
+    }
+
+    /// Returns the first word as a link.
+    #[inline(always)]
+    pub fn plain_next(self) -> Option<Self> {
+        self.words().next.get()
+    }
+
+    /// Sets the first word to a link.
+    #[inline(always)]
+    pub fn set_plain_next(self, next: Option<Self>) {
         self.words().next.set(next);
+    }
+
+    /// Returns both words as numbers.
+    #[inline(always)]
+    pub fn pair(self) -> (usize, usize) {
+        // SAFETY: As in `words`; the words are numbers since `set_pair`, or were never touched.
+        unsafe { self.0.cast().read() }
+    }
+
+    /// Sets both words to numbers.
+    #[inline(always)]
+    pub fn set_pair(self, first: usize, second: usize) {
+        // SAFETY: As in `words`.
+        unsafe { self.0.cast().write((first, second)) };
     }
 
     /// Sets the first word to a number.

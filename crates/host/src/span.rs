@@ -96,6 +96,21 @@ impl Span {
         self.set_state(State::Large);
     }
 
+    /// Returns the bytes that a large object was asked to have, where that is kept.
+    pub fn large_size(&self) -> usize {
+        self.next.get().addr()
+    }
+
+    /// Keeps the bytes that a large object was asked to have; it is in no list.
+    pub fn set_large_size(&self, size: usize) {
+        self.next.set(core::ptr::without_provenance(size));
+    }
+
+    /// Tells whether the span is one large object.
+    pub fn is_large(&self) -> bool {
+        self.state() == State::Large
+    }
+
     /// Returns the first byte.
     #[inline(always)]
     pub fn start(&self) -> NonNull<u8> {

@@ -10,6 +10,7 @@ use by_word::{get, set};
 #[cfg(feature = "std")]
 use by_std::{get, set};
 
+use crate::guard;
 use crate::local::{DEPARTED, EMPTY, Local};
 use crate::os;
 use crate::pool;
@@ -44,6 +45,7 @@ pub fn with_own<R>(work: impl FnOnce(&'static Local) -> Option<R>) -> Option<R> 
 /// Gives the calling thread a local. Whatever may allocate comes after the thread has it.
 #[cold]
 fn arrive() -> Option<&'static Local> {
+    guard::begin();
     let local = pool::acquire()?;
     local.arrive();
     set(local);

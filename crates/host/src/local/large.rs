@@ -9,6 +9,7 @@ use crate::cache::Which;
 use crate::block::Taken;
 use crate::clock;
 use crate::fail;
+use crate::guard;
 use crate::map::{self, Tag};
 use crate::os;
 use crate::pool;
@@ -47,6 +48,9 @@ impl Local {
         }
         self.tick();
         let tag = Tag::large(self.is_heap().then_some(self));
+        if guard::PADDING > 0 {
+            return self.allocate_fenced(size, align, tag);
+        }
         let kept = if align == 1 { self.cache.take(chunks_of(size)) } else { None };
         let taken = match kept {
             // All entries of a span that was kept are alike.
@@ -57,6 +61,17 @@ impl Local {
         taken.span.begin_large();
         self.tally.large_began(taken.span.size());
         Some(Large { object: taken.span.start(), is_zero: taken.is_zero })
+    }
+
+    /// Allocates an object with chunks before and behind it that fault.
+    fn allocate_fenced(&'static self, size: usize, align: usize, tag: Tag) -> Option<Large> {
+        let chunks = chunks_of(size) + align + guard::PADDING;
+        let taken = tagged(self.take_new_span(chunks, align)?, tag);
+        guard::fence(taken.span, align);
+        guard::seal_large(taken.span, size);
+        taken.span.begin_large();
+        self.tally.large_began(taken.span.size());
+        Some(Large { object: guard::object_of(taken.span).0, is_zero: taken.is_zero })
     }
 
     /// Takes a span from the supply; when memory is short, from what locals keep.
@@ -82,6 +97,10 @@ impl Local {
         }
         self.tally.large_ended(span.size());
         self.tick();
+        if guard::PADDING > 0 {
+            span.set_state(State::Free);
+            return self.supply().give(span, clock::epoch());
+        }
         self.give_span(span);
     }
 
@@ -102,8 +121,12 @@ impl Local {
     /// Gives a large object another size where it is. False when it has no room there.
     pub fn resize_large_here(&'static self, span: &'static Span, size: usize) -> bool {
         let (before, chunks) = (span.chunks(), chunks_of(size));
-        if chunks == before {
+        if chunks_of(guard::object_of(span).1) == chunks {
+            guard::seal_large(span, size);
             return true;
+        }
+        if guard::PADDING > 0 {
+            return false;
         }
         let tag = map::entry(span.start().addr().get()).tag();
         let supply = tag.owner().map_or(&SHARED, Self::supply);
@@ -124,7 +147,7 @@ impl Local {
     ) -> Option<Grown> {
         let kept = span.size().min(chunks_of(size) * CHUNK);
         let is_ours = map::entry(span.start().addr().get()).tag() == Tag::large(None);
-        if kept < RELOCATE_LEAST || !is_ours || self.is_nobody() {
+        if guard::PADDING > 0 || kept < RELOCATE_LEAST || !is_ours || self.is_nobody() {
             return None;
         }
         let target = self.allocate_large(size, align)?;
@@ -146,7 +169,7 @@ fn tagged(taken: Taken, tag: Tag) -> Taken {
 
 /// Ends the process unless `object` is a live large object.
 fn check_large(object: NonNull<u8>, span: &Span) {
-    if span.state() != State::Large || span.start() != object {
+    if !span.is_large() || guard::object_of(span).0 != object {
         fail::invalid_free(object.addr().get());
     }
 }

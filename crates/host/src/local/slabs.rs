@@ -8,6 +8,7 @@
 
 use super::Local;
 use crate::clock;
+use crate::guard;
 use crate::map::{self, Tag};
 use crate::queue::Row;
 use crate::size::{Class, Shape};
@@ -54,7 +55,7 @@ impl Local {
     /// Allocates from a class whose list is empty.
     #[cold]
     #[inline(never)]
-    pub(super) fn refill(&'static self, class: Class) -> Option<NonNull<u8>> {
+    pub fn refill(&'static self, class: Class) -> Option<NonNull<u8>> {
         let current = self.slabs(class).current.get();
         if let Some(span) = current
             && NEVER - span.needed.get() >= wake(class.shape(), span.carved.get())
@@ -164,19 +165,14 @@ impl Local {
             // SAFETY: It is a slot that was never handed out.
             unsafe { Slot::new(place) }
         };
-        let mut rest = None;
-        for index in (from + 1..to).rev() {
-            let one = slot(index);
-            one.set_next(rest);
-            rest = Some(one);
-        }
+        let (first, rest) = guard::link_fresh(self, from..to, slot);
         self.list(class).set(rest);
         span.carved.set(to);
         self.tally.took(class, to - from);
         if to == shape.slots {
             self.slabs(class).fresh.set(None);
         }
-        slot(from).object()
+        first.object()
     }
 
     /// Changes the state of a slab of which the slots that were waited for have come back.

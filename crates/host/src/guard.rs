@@ -1,0 +1,28 @@
+//! What guards objects: nothing, or with the feature `hardened` all that is in `checked.rs`.
+//!
+//! Two modules with the same items; which one is built is chosen here and nowhere else.
+//!
+//! | item | what it is |
+//! |---|---|
+//! | `begin` | makes the process's keys, before there is a list |
+//! | `State` | what a local keeps |
+//! | `padded` | the bytes to allocate for an object of some size |
+//! | `seal`, `seal_again`, `seal_large` | make an object of a place that is handed out |
+//! | `open` | checks an object that is given up, and says what is to be freed in its stead |
+//! | `overdue` | what waits longest to be freed |
+//! | `usable` | how much of an object's room the program may use |
+//! | `load`, `store` | the links of free slots |
+//! | `link_fresh` | the order in which fresh slots are handed out |
+//! | `PADDING`, `fence`, `object_of` | chunks around a large object that fault |
+//! | `GAP` | bytes between records and objects that fault |
+//! | `conceal`, `reveal` | memory of spans that are free |
+
+#[cfg(feature = "hardened")]
+mod checked;
+#[cfg(not(feature = "hardened"))]
+mod plain;
+
+#[cfg(feature = "hardened")]
+pub use checked::*;
+#[cfg(not(feature = "hardened"))]
+pub use plain::*;

@@ -1,0 +1,123 @@
+//! No guards: every function is nothing, or the least that does the work.
+
+use crate::local::Local;
+use crate::slot::Slot;
+use crate::span::Span;
+use core::ops::Range;
+use core::ptr::NonNull;
+
+/// Chunks behind a large object that fault; as many as its alignment before it.
+pub const PADDING: usize = 0;
+/// Bytes between records and objects that fault.
+pub const GAP: usize = 0;
+
+/// What a local keeps.
+pub struct State;
+
+impl State {
+    /// Makes the state of a new local.
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+/// Makes the process's keys.
+pub fn begin() {}
+
+/// Returns the bytes to allocate for an object of `size`.
+#[inline(always)]
+pub fn padded(size: usize) -> usize {
+    size
+}
+
+/// Makes an object of a slot that is handed out.
+#[inline(always)]
+pub fn seal(_object: NonNull<u8>, _size: usize) {}
+
+/// Gives an object that stays where it is another size.
+#[inline(always)]
+pub fn seal_again(_object: NonNull<u8>, _size: usize) {}
+
+/// Makes an object of a span that is handed out.
+#[inline(always)]
+pub fn seal_large(_span: &Span, _size: usize) {}
+
+/// Checks an object that is given up; returns what is to be freed in its stead.
+///
+/// # Safety
+///
+/// It is null, or the program has said that it is live and will not be used again.
+#[inline(always)]
+pub unsafe fn open(_local: &Local, object: *mut u8, _size: Option<usize>) -> *mut u8 {
+    object
+}
+
+/// Returns an object that waits to be freed.
+#[inline(always)]
+pub fn overdue(_local: &Local) -> Option<NonNull<u8>> {
+    None
+}
+
+/// Returns how much of an object's room the program may use; none when it is free.
+#[inline(always)]
+pub fn usable(_object: NonNull<u8>, room: usize) -> Option<usize> {
+    Some(room)
+}
+
+/// Reads a free slot's link.
+#[inline(always)]
+pub fn load(slot: Slot) -> Option<Slot> {
+    slot.plain_next()
+}
+
+/// Writes a free slot's link.
+#[inline(always)]
+pub fn store(slot: Slot, next: Option<Slot>) {
+    slot.set_plain_next(next);
+}
+
+/// Links fresh slots, but for the one that is returned first, which is handed out.
+#[inline(always)]
+pub fn link_fresh(
+    _local: &Local,
+    slots: Range<u32>,
+    slot: impl Fn(u32) -> Slot,
+) -> (Slot, Option<Slot>) {
+    let mut rest = None;
+    for index in (slots.start + 1..slots.end).rev() {
+        let one = slot(index);
+        one.set_next(rest);
+        rest = Some(one);
+    }
+    (slot(slots.start), rest)
+}
+
+/// Makes the padding of a large object fault. `front` chunks of it are before the object.
+#[inline(always)]
+pub fn fence(_span: &Span, _front: usize) {}
+
+/// Returns where the object of a large span begins, and the room that it has.
+#[inline(always)]
+pub fn object_of(span: &Span) -> (NonNull<u8>, usize) {
+    (span.start(), span.size())
+}
+
+/// Hides the memory of a span that is free. True when it reads as zero from then on.
+///
+/// # Safety
+///
+/// The range is a committed span, and nobody uses it.
+#[inline(always)]
+pub unsafe fn conceal(_start: NonNull<u8>, _size: usize) -> bool {
+    false
+}
+
+/// Makes the memory of a span usable again. False when the system has none.
+///
+/// # Safety
+///
+/// The range is a span that is the caller's.
+#[inline(always)]
+pub unsafe fn reveal(_start: NonNull<u8>, _size: usize) -> bool {
+    true
+}
