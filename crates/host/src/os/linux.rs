@@ -31,7 +31,7 @@ fn map(size: usize, hint: usize, protection: i32) -> Option<NonNull<u8>> {
     let hint = core::ptr::without_provenance_mut(hint);
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
     // SAFETY: Without MAP_FIXED the mapping takes nobody's place.
-    let base = unsafe { libc::mmap(hint, size, protection, flags, -1, 0) };
+    let base = quietly(|| unsafe { libc::mmap(hint, size, protection, flags, -1, 0) });
     if base == libc::MAP_FAILED { None } else { NonNull::new(base.cast()) }
 }
 
@@ -44,7 +44,7 @@ fn map(size: usize, hint: usize, protection: i32) -> Option<NonNull<u8>> {
 pub unsafe fn commit(base: NonNull<u8>, size: usize) -> bool {
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     // SAFETY: The range is the caller's, and becomes more usable than it was.
-    unsafe { libc::mprotect(base.as_ptr().cast(), size, protection) == 0 }
+    quietly(|| unsafe { libc::mprotect(base.as_ptr().cast(), size, protection) == 0 })
 }
 
 /// Gives the memory of a committed part back; it stays usable, and reads as zero. False where
@@ -55,7 +55,7 @@ pub unsafe fn commit(base: NonNull<u8>, size: usize) -> bool {
 /// The range is committed, and what it holds is needed by nobody.
 pub unsafe fn decommit(base: NonNull<u8>, size: usize) -> bool {
     // SAFETY: The caller gives the contents up.
-    unsafe { libc::madvise(base.as_ptr().cast(), size, libc::MADV_DONTNEED) == 0 }
+    quietly(|| unsafe { libc::madvise(base.as_ptr().cast(), size, libc::MADV_DONTNEED) == 0 })
 }
 
 /// Makes each access to a part of a reservation fault.
@@ -65,7 +65,7 @@ pub unsafe fn decommit(base: NonNull<u8>, size: usize) -> bool {
 /// The range is part of a reservation of the caller's, and used by nobody.
 pub unsafe fn protect(base: NonNull<u8>, size: usize) -> bool {
     // SAFETY: The caller promises that nobody uses the range.
-    unsafe { libc::mprotect(base.as_ptr().cast(), size, libc::PROT_NONE) == 0 }
+    quietly(|| unsafe { libc::mprotect(base.as_ptr().cast(), size, libc::PROT_NONE) == 0 })
 }
 
 /// Gives a reservation back.
@@ -75,7 +75,7 @@ pub unsafe fn protect(base: NonNull<u8>, size: usize) -> bool {
 /// The range is a reservation, whole, and nobody uses any of it.
 pub unsafe fn release(base: NonNull<u8>, size: usize) {
     // SAFETY: The caller promises that nobody uses the range. A refusal leaves it reserved.
-    unsafe { libc::munmap(base.as_ptr().cast(), size) };
+    quietly(|| unsafe { libc::munmap(base.as_ptr().cast(), size) });
 }
 
 /// Moves the pages of `source` to `target` without copying them; the source then reads as zero.
@@ -90,7 +90,7 @@ pub unsafe fn relocate(source: NonNull<u8>, target: NonNull<u8>, size: usize) ->
     let (source, target) = (source.as_ptr().cast::<c_void>(), target.as_ptr().cast::<c_void>());
     // SAFETY: Both ranges are the caller's, the target's contents are given up, and the source
     // stays mapped.
-    unsafe { libc::mremap(source, size, size, flags, target) != libc::MAP_FAILED }
+    quietly(|| unsafe { libc::mremap(source, size, size, flags, target) != libc::MAP_FAILED })
 }
 
 /// Returns the limit on this process's address space, in bytes, if there is one.
@@ -132,14 +132,19 @@ pub fn wake(word: &AtomicU32) {
     futex(word, libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, 1);
 }
 
-/// Keeps `errno`: a free that waits must not change it.
 fn futex(word: &AtomicU32, operation: i32, value: u32) {
-    let error = error_number();
     // SAFETY: The word lives as long as the call, and no timeout is given.
-    unsafe {
+    quietly(|| unsafe {
         libc::syscall(libc::SYS_futex, word.as_ptr(), operation, value, null::<libc::timespec>())
-    };
+    });
+}
+
+/// Makes a system call and keeps C's `errno`, which a free must not change.
+fn quietly<R>(call: impl FnOnce() -> R) -> R {
+    let error = error_number();
+    let result = call();
     set_error_number(error);
+    result
 }
 
 fn error_number() -> i32 {
@@ -163,7 +168,8 @@ pub fn random() -> u64 {
     let mut word = 0u64;
     let place = &raw mut word;
     // SAFETY: The place has eight bytes.
-    let got = unsafe { libc::syscall(libc::SYS_getrandom, place, 8, libc::GRND_NONBLOCK) };
+    let got =
+        quietly(|| unsafe { libc::syscall(libc::SYS_getrandom, place, 8, libc::GRND_NONBLOCK) });
     if got == 8 { word } else { now_ms() ^ (&raw const word as u64) << 16 }
 }
 
@@ -269,4 +275,3 @@ pub fn at_exit(function: extern "C" fn()) {
     // SAFETY: The function lives as long as the process.
     unsafe { libc::atexit(function) };
 }
-
