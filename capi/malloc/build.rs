@@ -1,0 +1,10 @@
+//! Tells the linker what the library is called, and that it stays when a program closes it.
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    if std::env::var("CARGO_CFG_TARGET_OS").is_ok_and(|system| system == "linux") {
+        println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,libpolder_malloc.so");
+        // Threads that live on have objects of the library's, and a key whose destructor is in it.
+        println!("cargo::rustc-cdylib-link-arg=-Wl,-z,nodelete");
+    }
+}
