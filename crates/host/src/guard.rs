@@ -10,7 +10,7 @@
 //! | `seal`, `seal_again`, `seal_large` | make an object of a place that is handed out |
 //! | `open` | checks an object that is given up, and says what is to be freed in its stead |
 //! | `overdue` | what waits longest to be freed |
-//! | `usable` | how much of an object's room the program may use |
+//! | `usable`, `usable_large` | how much of an object's room the program may use |
 //! | `load`, `store` | the links of free slots |
 //! | `link_fresh` | the order in which fresh slots are handed out |
 //! | `PADDING`, `fence`, `object_of` | chunks around a large object that fault |

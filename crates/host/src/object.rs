@@ -251,13 +251,16 @@ pub fn usable_size(object: *const u8) -> Option<usize> {
 pub fn bounds(address: *const u8) -> Option<Range<usize>> {
     let span = map::entry(address.addr()).span()?;
     let offset = span.offset_of(address.addr())?;
-    let (object, room) = match span.state() {
-        State::Current | State::Sleeping | State::Available => slot_at(span, offset)?,
-        State::Large => guard::object_of(span),
+    let (object, size) = match span.state() {
+        State::Current | State::Sleeping | State::Available => {
+            let (object, room) = slot_at(span, offset)?;
+            (object, guard::usable(object, room)?)
+        }
+        State::Large => (guard::object_of(span).0, guard::usable_large(span)),
         State::Free | State::Internal => return None,
     };
     let start = object.addr().get();
-    let bounds = start..start + guard::usable(object, room)?;
+    let bounds = start..start + size;
     bounds.contains(&address.addr()).then_some(bounds)
 }
 

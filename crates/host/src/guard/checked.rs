@@ -23,7 +23,7 @@ use crate::fail;
 use crate::local::Local;
 use crate::map::{self, Tag};
 use crate::os;
-use crate::size::{CHUNK, Class, SLOT, SMALL_MAX};
+use crate::size::{CHUNK, Class, SLOT};
 use crate::slot::Slot;
 use crate::span::Span;
 use core::cell::Cell;
@@ -250,10 +250,6 @@ pub fn overdue(local: &Local) -> Option<NonNull<u8>> {
 /// Returns how much of an object's room the program may use; none when it is free.
 pub fn usable(object: NonNull<u8>, room: usize) -> Option<usize> {
     let address = object.addr().get();
-    if room > SMALL_MAX {
-        let span = map::entry(address).span()?;
-        return Some(span.large_size());
-    }
     let value = trailer_place(address + room).load(Relaxed);
     let left = (value & ((1 << ROOM_BITS) - 1)) as usize;
     (value != 0 && value == trailer(address, left)).then(|| room - left.min(room))
@@ -331,6 +327,11 @@ pub fn fence(span: &Span, front: usize) {
     let behind = unsafe { span.start().add(behind) };
     // SAFETY: As above.
     unsafe { os::protect(behind, PADDING * CHUNK) };
+}
+
+/// Returns how much of a large object the program may use.
+pub fn usable_large(span: &Span) -> usize {
+    span.large_size()
 }
 
 /// Returns where the object of a large span begins, and the room that it has.

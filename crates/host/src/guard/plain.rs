@@ -64,6 +64,12 @@ pub fn usable(_object: NonNull<u8>, room: usize) -> Option<usize> {
     Some(room)
 }
 
+/// Returns how much of a large object the program may use.
+#[inline(always)]
+pub fn usable_large(span: &Span) -> usize {
+    span.size()
+}
+
 /// Reads a free slot's link.
 #[inline(always)]
 pub fn load(slot: Slot) -> Option<Slot> {
