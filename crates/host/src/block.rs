@@ -224,8 +224,7 @@ impl Block {
         let first = placed.offset as usize;
         // SAFETY: `first` is below `chunks`, so the chunk is in our reservation.
         let start = unsafe { self.base.add(first * CHUNK) };
-        // SAFETY: The region was free, and is this call's.
-        if !self.commit(first + chunks) || !unsafe { guard::reveal(start, chunks * CHUNK) } {
+        if !self.commit(first + chunks) {
             let freed = self.space.free(placed.id);
             debug_assert!(freed.is_ok(), "the region was allocated a moment ago");
             return None;
@@ -243,11 +242,8 @@ impl Block {
         span.set_state(State::Free);
         let freed = self.space.free(span.region());
         debug_assert!(freed.is_ok(), "a span in use is a used region");
-        // SAFETY: The span is committed, and its last user gives it up.
-        if !unsafe { guard::conceal(span.start(), span.size()) } {
-            self.dirty[first..first + chunks].fill(epoch);
-            self.dirty_chunks += chunks;
-        }
+        self.dirty[first..first + chunks].fill(epoch);
+        self.dirty_chunks += chunks;
     }
 
     /// Makes a span longer or shorter where it stands. False when what is behind it is used, or

@@ -8,14 +8,15 @@
 //! | `State` | what a local keeps |
 //! | `padded` | the bytes to allocate for an object of some size |
 //! | `seal`, `seal_again`, `seal_large` | make an object of a place that is handed out |
-//! | `open` | checks an object that is given up, and says what is to be freed in its stead |
-//! | `overdue` | what waits longest to be freed |
+//! | `open` | checks an object that is given up, and clears it |
+//! | `take_back` | puts a slot that came back onto its slab's list |
 //! | `usable`, `usable_large` | how much of an object's room the program may use |
 //! | `load`, `store` | the links of free slots |
 //! | `link_fresh` | the order in which fresh slots are handed out |
-//! | `PADDING`, `fence`, `object_of` | chunks around a large object that fault |
+//! | `PADDING`, `fence`, `fence_again`, `object_of` | chunks around a large object that fault |
+//! | `hide`, `show` | a large object whose span is kept for the next |
+//! | `unfence` | makes the whole of a span usable again |
 //! | `GAP` | bytes between records and objects that fault |
-//! | `conceal`, `reveal` | memory of spans that are free |
 
 #[cfg(feature = "hardened")]
 mod checked;

@@ -187,7 +187,7 @@ impl Local {
     /// Takes a slot of one of its own slabs back.
     #[inline(always)]
     fn take_back(&'static self, slot: Slot, span: &'static Span) {
-        span.freed.push(slot);
+        guard::take_back(self, &span.freed, slot);
         let needed = span.needed.get().wrapping_sub(1);
         span.needed.set(needed);
         if needed == 0 {
@@ -227,7 +227,6 @@ impl Local {
 
     /// Gives up what it does not use: what waits to be posted, spare slabs and old spans.
     pub fn tidy(&'static self, which: Which) {
-        self.free_overdue();
         self.receive_all();
         self.outgoing.post();
         self.retire_unused();
@@ -236,16 +235,7 @@ impl Local {
 
     /// Ends its use by a thread: nothing waits any more, and nothing is gathered.
     pub fn depart(&'static self) {
-        self.free_overdue();
         self.outgoing.close_all();
-    }
-
-    /// Frees what waits to be freed.
-    fn free_overdue(&'static self) {
-        while let Some(object) = guard::overdue(self) {
-            // SAFETY: The program has given it up, and it was kept from being freed since.
-            unsafe { self.free(object.as_ptr()) };
-        }
     }
 
     /// Runs `work` with a local of the thread's own, which may have none yet, or not any more.

@@ -31,14 +31,14 @@ pub fn allocate(size: usize, align: usize) -> Option<NonNull<u8>> {
 #[inline(always)]
 pub fn allocate_quick(size: usize) -> Option<NonNull<u8>> {
     let class = Class::of(guard::padded(size))?;
-    Some(sealed(thread::local().allocate_quick(class)?, size))
+    Some(sealed(thread::local().allocate_quick(class)?, size, class))
 }
 
 /// Allocates what [`allocate_quick`] has not.
 #[inline(always)]
 pub fn allocate_slow(size: usize) -> Option<NonNull<u8>> {
     match Class::of(guard::padded(size)) {
-        Some(class) => Some(sealed(thread::local().refill(class)?, size)),
+        Some(class) => Some(sealed(thread::local().refill(class)?, size, class)),
         None => thread::local().allocate_odd(size),
     }
 }
@@ -50,21 +50,21 @@ pub fn allocate_in(local: &'static Local, size: usize, align: usize) -> Option<N
         return allocate_aligned(local, size, align);
     }
     match Class::of(guard::padded(size)) {
-        Some(class) => Some(sealed(local.allocate_class(class)?, size)),
+        Some(class) => Some(sealed(local.allocate_class(class)?, size, class)),
         None => local.allocate_odd(size),
     }
 }
 
 #[inline(always)]
-fn sealed(object: NonNull<u8>, size: usize) -> NonNull<u8> {
-    guard::seal(object, size);
+fn sealed(object: NonNull<u8>, size: usize, class: Class) -> NonNull<u8> {
+    guard::seal(object, size, class);
     object
 }
 
 #[inline(never)]
 fn allocate_aligned(local: &'static Local, size: usize, align: usize) -> Option<NonNull<u8>> {
     match class_of(size, align) {
-        Some(class) => Some(sealed(local.allocate_class(class)?, size)),
+        Some(class) => Some(sealed(local.allocate_class(class)?, size, class)),
         None => Some(local.allocate_large(size.max(1), align.div_ceil(CHUNK))?.object),
     }
 }
@@ -90,7 +90,7 @@ pub fn allocate_zeroed_in(local: &'static Local, size: usize, align: usize) -> O
     let Some(class) = class_of(size, align) else {
         return allocate_large_zeroed(local, size.max(1), align);
     };
-    let object = sealed(local.allocate_class(class)?, size);
+    let object = sealed(local.allocate_class(class)?, size, class);
     if size <= ZERO_HERE_MOST && guard::PADDING == 0 {
         zero_here(object, size);
     } else {
@@ -133,11 +133,10 @@ fn allocate_large_zeroed(local: &'static Local, size: usize, align: usize) -> Op
 /// `object` is null, or live: it came from this module, and is never used again.
 #[inline(always)]
 pub unsafe fn free(object: *mut u8) {
-    let local = thread::local();
     // SAFETY: As promised to us.
-    let object = unsafe { guard::open(local, object, None) };
-    // SAFETY: As promised to us, or by an earlier caller.
-    unsafe { local.free(object) };
+    unsafe { guard::open(object, None) };
+    // SAFETY: As promised to us.
+    unsafe { thread::local().free(object) };
 }
 
 /// Frees an object whose size and alignment the caller knows.
@@ -149,12 +148,12 @@ pub unsafe fn free(object: *mut u8) {
 pub unsafe fn free_sized(object: *mut u8, size: usize, align: usize) {
     let local = thread::local();
     // SAFETY: As promised to us.
-    let object = unsafe { guard::open(local, object, Some(size)) };
+    unsafe { guard::open(object, Some(size)) };
     if class_of(size, align).is_none() {
         // SAFETY: As promised to us.
         return unsafe { local.free_foreign(object, map::entry(object.addr())) };
     }
-    // SAFETY: As promised to us, or by an earlier caller.
+    // SAFETY: As promised to us.
     unsafe { local.free(object) };
 }
 
@@ -186,10 +185,9 @@ pub(crate) fn resize(
     let entry = map::entry(object.addr().get());
     let class = class_of(size, align);
     if !entry.tag().is_large() {
-        return (class?.index() == entry.tag().class_index()).then(|| {
-            guard::seal_again(object, size);
-            Grown::InPlace
-        });
+        let class = class.filter(|class| class.index() == entry.tag().class_index())?;
+        guard::seal_again(object, size, class);
+        return Some(Grown::InPlace);
     }
     if class.is_some() {
         return None;

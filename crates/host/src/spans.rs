@@ -9,6 +9,7 @@
 //! look is bounded, and nothing that is used again in time goes back at all.
 
 use crate::block::{Block, Resized, Taken};
+use crate::guard;
 use crate::clock::{epoch, is_old};
 use crate::lock::Lock;
 use crate::size::CHUNK;
@@ -113,8 +114,12 @@ impl Spans {
         self.used.store(self.used.load(Relaxed) - (chunks * CHUNK) as u64, Relaxed);
     }
 
-    /// Takes a span back whose contents are old since `epoch`.
+    /// Takes a span back whose contents are old since `epoch`. One that can't be made usable again
+    /// for others, for lack of memory, stays in use.
     pub fn give(&self, span: &Span, epoch: u8) {
+        if !guard::unfence(span) {
+            return;
+        }
         let mut state = self.state.lock();
         self.remove_used(span.chunks());
         state.block_of(span).give(span, epoch);

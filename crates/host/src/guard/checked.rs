@@ -5,30 +5,30 @@
 //! repeat it. A free checks both, and the trailer of the object before: so a write past the end or
 //! before the beginning, a size that is not the one asked for, and an address where no object
 //! begins are found. A free then clears the object, trailer and all: a second free finds no trailer.
-//! What was cleared is looked at again before it is handed out, up to [`LOOKED_AT`] bytes: writes
-//! after the free are found. Cleared memory also means that nothing is read from before.
+//! The first four words and the last of what was cleared are looked at again before it is handed
+//! out: writes after the free are found. Nothing is left to be read from before.
 //!
 //! **Free lists** hold their links masked, and beside each a hash of the link and its place (a
 //! signed edge, from both its ends): a changed link ends the process before it is followed. Fresh
-//! slots are handed out in random order. A freed object waits in a random place among
-//! [`DELAYED`] others until another takes its place.
+//! slots are handed out in random order; a freed one waits on its slab's list, in an order that
+//! coins decide, until the list in use is empty.
 //!
 //! **Large objects** have chunks before and behind them that fault; what is left in the last chunk
-//! repeats a hash. Spans that are free fault, and come back zero.
+//! repeats a byte. One that was freed faults until its span is used for another.
 //!
-//! The keys are the process's own, and random. Hashes are one multiplication: they stop mistakes
-//! and blind guesses, not somebody who can read memory.
+//! The keys are the process's own, and random. Hashes are a multiplication or less: they stop
+//! mistakes and blind guesses, not somebody who can read memory.
 
 use crate::fail;
 use crate::local::Local;
 use crate::map::{self, Tag};
 use crate::os;
 use crate::size::{CHUNK, Class, SLOT};
-use crate::slot::Slot;
+use crate::slot::{List, Slot};
 use crate::span::Span;
 use core::cell::Cell;
 use core::ops::Range;
-use core::ptr::{NonNull, null_mut};
+use core::ptr::NonNull;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicU64, AtomicUsize};
 
@@ -41,16 +41,14 @@ pub const GAP: usize = CHUNK;
 const TRAILER: usize = size_of::<u64>();
 /// The least slot: two words of links, and the trailer beyond them.
 const ROOM_LEAST: usize = 2 * SLOT;
-/// Freed objects of one thread that wait, at most.
-const DELAYED: usize = 32;
-/// The largest object that waits, in bytes.
-const DELAYED_SIZE_MOST: usize = 4096;
-/// Bytes of a free slot that are looked at before it is handed out.
-const LOOKED_AT: usize = 128;
+/// Up to this many bytes a slot is cleared without a call.
+const CLEARED_HERE_MOST: usize = 256;
 /// Bytes behind a large object that are looked at.
 const MARGIN: usize = 64;
 /// Bits of a trailer that say how much room is left.
 const ROOM_BITS: u32 = 16;
+/// The least room is four words, the most has its number in those bits.
+const _: () = assert!(crate::size::SMALL_MAX < 1 << ROOM_BITS);
 /// Fresh slots that are put in random order together.
 const SHUFFLED_MOST: usize = 256;
 
@@ -59,14 +57,15 @@ static HASH_KEY: AtomicU64 = AtomicU64::new(1);
 
 /// What a local keeps.
 pub struct State {
-    delayed: [Cell<*mut u8>; DELAYED],
     random: Cell<u64>,
+    /// What `coin` shows.
+    coins: Cell<u64>,
 }
 
 impl State {
     /// Makes the state of a new local.
     pub const fn new() -> Self {
-        Self { delayed: [const { Cell::new(null_mut()) }; DELAYED], random: Cell::new(0) }
+        Self { random: Cell::new(0), coins: Cell::new(0) }
     }
 
     /// Returns the next number: xorshift (Marsaglia, 2003), from a seed that is the system's.
@@ -85,6 +84,16 @@ impl State {
     fn below(&self, end: usize) -> usize {
         ((self.random() >> 32) as usize * end) >> 32
     }
+
+    /// Tosses a coin.
+    #[inline(always)]
+    pub fn coin(&self) -> bool {
+        let word = self.coins.get();
+        // The word is used again and again, turned: its 64 bits are as many tosses as there are
+        // slots in most lists, and `link_fresh` draws another with each page.
+        self.coins.set(word.rotate_left(1));
+        word & 1 == 0
+    }
 }
 
 /// Makes the process's keys.
@@ -97,10 +106,11 @@ pub fn begin() {
     }
 }
 
+/// What only who knows the key can tell of an address and a small number: in few steps, for it is
+/// asked several times for each object.
+#[inline(always)]
 fn hash(address: usize, what: u64) -> u64 {
-    let key = HASH_KEY.load(Relaxed);
-    let mixed = (address as u64 ^ key.rotate_left(32) ^ what.rotate_left(40)).wrapping_mul(key);
-    mixed ^ mixed >> 29
+    (address as u64 ^ HASH_KEY.load(Relaxed)).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ what << 24
 }
 
 /// Returns the bytes to allocate for an object of `size`.
@@ -111,148 +121,158 @@ pub fn padded(size: usize) -> usize {
 
 /// The trailer of an object behind which `left` bytes of its room are left.
 #[inline(always)]
-fn trailer(object: usize, left: usize) -> u64 {
-    hash(object, left as u64) & !0 << ROOM_BITS | left as u64
+fn trailer(object: usize, left: u64) -> u64 {
+    hash(object, left) & !0 << ROOM_BITS | left
 }
 
-fn trailer_place(end: usize) -> &'static AtomicU64 {
+/// How much room is left, by a trailer.
+#[inline(always)]
+fn left(trailer: u64) -> u64 {
+    trailer & ((1 << ROOM_BITS) - 1)
+}
+
+#[inline(always)]
+fn trailer_at(end: usize) -> &'static AtomicU64 {
     let place = core::ptr::with_exposed_provenance::<AtomicU64>(end - TRAILER);
     // SAFETY: A slot ends at a multiple of 16, and its last eight bytes are no object's.
     unsafe { &*place }
 }
 
-fn room_of(object: usize) -> Option<usize> {
-    let class = Class::from_index(map::entry(object).tag().class_index())?;
-    Some(class.shape().size as usize)
+#[inline(always)]
+fn room_of(class_index: usize) -> usize {
+    // SAFETY: Tags of slabs hold classes.
+    let class = unsafe { Class::from_index(class_index).unwrap_unchecked() };
+    class.shape().size as usize
 }
 
 /// Makes an object of a slot that is handed out.
-pub fn seal(object: NonNull<u8>, size: usize) {
+#[inline(always)]
+pub fn seal(object: NonNull<u8>, size: usize, class: Class) {
+    let room = class.shape().size as usize;
     let address = object.expose_provenance().get();
-    let room = room_of(address).unwrap_or(0);
-    look_at(object, room);
-    // The links go too: nothing is left of before.
-    // SAFETY: The slot has more than its two words of links.
-    unsafe { object.cast::<[usize; 2]>().write([0; 2]) };
-    mark(address, size, room);
-}
-
-/// Gives an object that stays where it is another size.
-pub fn seal_again(object: NonNull<u8>, size: usize) {
-    let address = object.addr().get();
-    let room = room_of(address).unwrap_or(0);
-    check(address, room);
+    let words = object.cast::<[usize; 2]>();
+    // SAFETY: The slot has more than four words.
+    let behind = unsafe { words.add(1).read() };
+    // Behind the links there is nothing if nobody has written to the slot since it was cleared;
+    // where the slot is of four words, the trailer's place is one of those read.
+    if behind[0] | behind[1] | trailer_at(address + room).load(Relaxed) as usize != 0 {
+        fail::misuse("write to freed memory at ", address);
+    }
+    // SAFETY: As above. The links go too: nothing is left of before.
+    unsafe { words.write([0; 2]) };
     mark(address, size, room);
 }
 
 /// Writes the trailer, and repeats it right behind the object.
+#[inline(always)]
 fn mark(object: usize, size: usize, room: usize) {
-    let value = trailer(object, room - size);
-    let end = object + room;
+    let value = trailer(object, (room - size) as u64);
     let behind = core::ptr::with_exposed_provenance_mut::<u64>(object + size);
     // SAFETY: At least a trailer's length is left behind the object (`padded`).
     unsafe { behind.write_unaligned(value) };
-    trailer_place(end).store(value, Relaxed);
+    trailer_at(object + room).store(value, Relaxed);
 }
 
-/// Ends the process if a free slot was written to: what lies behind its links and was cleared is
-/// not zero any more.
-fn look_at(object: NonNull<u8>, room: usize) {
-    let looked_at = room.min(LOOKED_AT);
-    let words = object.cast::<u64>();
-    let mut all = trailer_place(object.addr().get() + room).load(Relaxed);
-    for index in 2..looked_at / TRAILER {
-        // SAFETY: The index is within the slot, which nobody uses.
-        all |= unsafe { words.add(index).read() };
-    }
-    if all != 0 {
-        fail::misuse("write to freed memory at ", object.addr().get());
-    }
+/// Gives an object that stays where it is another size.
+pub fn seal_again(object: NonNull<u8>, size: usize, class: Class) {
+    let (address, room) = (object.addr().get(), class.shape().size as usize);
+    check(address, room);
+    mark(address, size, room);
 }
 
-/// Reads the trailer of the object, and checks it. Returns the object's size.
-fn check(object: usize, room: usize) -> usize {
-    let value = trailer_place(object + room).load(Relaxed);
-    let left = (value & ((1 << ROOM_BITS) - 1)) as usize;
-    if value == 0 {
-        fail::misuse("second free of ", object);
+/// Checks trailers: the object's own, what repeats it, and that of the slot before. Returns the
+/// object's trailer.
+#[inline(always)]
+fn check(object: usize, room: usize) -> u64 {
+    let value = trailer_at(object + room).load(Relaxed);
+    let left = left(value);
+    if value != trailer(object, left) {
+        not_live(object, value);
     }
-    if left < TRAILER || left > room || value != trailer(object, left) {
-        fail::misuse("write past the end, or free within, of the object at ", object);
-    }
-    let size = room - left;
-    let behind = core::ptr::with_exposed_provenance::<u64>(object + size);
+    let behind = core::ptr::with_exposed_provenance::<u64>(object + room - left as usize);
     // SAFETY: The trailer says that at least eight bytes of the slot are left.
     let repeated = unsafe { behind.read_unaligned() };
     // Where less than sixteen bytes are left the trailer itself has overwritten the end of it.
-    let bits = 8 * (left - TRAILER).min(TRAILER) as u32;
-    let differs = repeated ^ value;
-    if bits > 0 && differs << (u64::BITS - bits) != 0 {
+    let lost = 2 * TRAILER as u64 - left.min(2 * TRAILER as u64);
+    let differs = ((repeated ^ value) << (4 * lost)) << (4 * lost);
+    if differs != 0 {
         fail::misuse("write past the end of the object at ", object);
     }
-    size
+    check_before(object, room);
+    value
 }
 
-/// Checks the trailer of the slot before an object, for what was written before its beginning.
+#[inline(always)]
 fn check_before(object: usize, room: usize) {
     if object & (CHUNK - 1) == 0 {
         return;
     }
-    let value = trailer_place(object).load(Relaxed);
-    let left = (value & ((1 << ROOM_BITS) - 1)) as usize;
-    if value != 0 && value != trailer(object - room, left) {
+    let value = trailer_at(object).load(Relaxed);
+    if value != 0 && value != trailer(object - room, left(value)) {
         fail::misuse("write before the beginning of the object at ", object);
     }
 }
 
-/// Checks an object that is given up; returns what is to be freed in its stead.
+#[cold]
+#[inline(never)]
+fn not_live(object: usize, trailer: u64) -> ! {
+    match trailer {
+        0 => fail::misuse("second free of ", object),
+        _ => fail::misuse("write past the end, or free within, of the object at ", object),
+    }
+}
+
+/// Checks an object that is given up, and clears it.
 ///
 /// # Safety
 ///
 /// It is null, or the program has said that it is live and will not be used again.
-pub unsafe fn open(local: &Local, object: *mut u8, size: Option<usize>) -> *mut u8 {
+#[inline(always)]
+pub unsafe fn open(object: *mut u8, size: Option<usize>) {
     let address = object.expose_provenance();
     let entry = map::entry(address);
     let tag = entry.tag();
     if tag == Tag::NONE {
-        return object;
+        return;
     }
-    // SAFETY: The tag says that there is a span.
-    let span = unsafe { entry.span_unchecked() };
     if tag.is_large() {
-        check_large(span, address, size);
-        return object;
+        // SAFETY: The tag says that there is a span.
+        return check_large(unsafe { entry.span_unchecked() }, address, size);
     }
-    let room = room_of(address).unwrap_or(0);
     if address & (SLOT - 1) != 0 {
         fail::misuse("free within an object, at ", address);
     }
-    let found = check(address, room);
-    if size.is_some_and(|size| size != found) {
+    let room = room_of(tag.class_index());
+    let value = check(address, room);
+    if size.is_some_and(|size| size as u64 + left(value) != room as u64) {
         fail::misuse("free with a size that is not its own, of ", address);
     }
-    check_before(address, room);
     // SAFETY: The object is live, by its trailer, and the program has given it up.
-    unsafe { object.write_bytes(0, room - TRAILER) };
-    trailer_place(address + room).store(0, Relaxed);
-    if room > DELAYED_SIZE_MOST || !tag.is_slab_of_thread() || local.is_nobody() {
-        return object;
-    }
-    local.guard.delayed[local.guard.below(DELAYED)].replace(object)
+    unsafe { clear(object, room) };
 }
 
-/// Returns an object that waits to be freed.
-pub fn overdue(local: &Local) -> Option<NonNull<u8>> {
-    let waits = local.guard.delayed.iter().find(|place| !place.get().is_null())?;
-    NonNull::new(waits.replace(null_mut()))
+/// Writes zeros over a slot.
+///
+/// # Safety
+///
+/// The memory is a slot's, and nobody uses it.
+#[inline(always)]
+unsafe fn clear(object: *mut u8, room: usize) {
+    if room > CLEARED_HERE_MOST {
+        // SAFETY: As promised to us.
+        return unsafe { object.write_bytes(0, room) };
+    }
+    for index in 0..room / SLOT {
+        // SAFETY: A slot is a multiple of the least, and aligned to it.
+        unsafe { object.cast::<[u64; 2]>().add(index).write([0; 2]) };
+    }
 }
 
 /// Returns how much of an object's room the program may use; none when it is free.
 pub fn usable(object: NonNull<u8>, room: usize) -> Option<usize> {
     let address = object.addr().get();
-    let value = trailer_place(address + room).load(Relaxed);
-    let left = (value & ((1 << ROOM_BITS) - 1)) as usize;
-    (value != 0 && value == trailer(address, left)).then(|| room - left.min(room))
+    let value = trailer_at(address + room).load(Relaxed);
+    (value != 0 && value == trailer(address, left(value))).then(|| room - left(value) as usize)
 }
 
 /// Reads a free slot's link, and ends the process if it is not as it was written.
@@ -279,15 +299,29 @@ pub fn store(slot: Slot, next: Option<Slot>) {
 
 #[inline(always)]
 fn sign(slot: Slot, masked: usize) -> usize {
-    hash(slot.address(), masked as u64) as usize
+    (slot.address() ^ masked).rotate_left(13).wrapping_add(HASH_KEY.load(Relaxed) as usize)
+}
+
+/// Puts a slot that came back onto its slab's list: to the front, or behind the first one.
+#[inline(always)]
+pub fn take_back(local: &Local, list: &List, slot: Slot) {
+    match list.first() {
+        Some(first) if local.guard.coin() => {
+            slot.set_next(first.next());
+            first.set_next(Some(slot));
+        }
+        _ => list.push(slot),
+    }
 }
 
 /// Links fresh slots in random order, but for the one that is returned first, which is handed out.
 pub fn link_fresh(
     local: &Local,
+    class: Class,
     slots: Range<u32>,
     slot: impl Fn(u32) -> Slot,
 ) -> (Slot, Option<Slot>) {
+    local.guard.coins.set(local.guard.random());
     let mut order = [0u8; SHUFFLED_MOST];
     let count = slots.len().min(SHUFFLED_MOST);
     for index in 0..count {
@@ -297,7 +331,8 @@ pub fn link_fresh(
     }
     let one = |index: usize| {
         let one = slot(slots.start + u32::from(order[index]));
-        clear(one);
+        // SAFETY: The slot was never handed out, or not since its span was free.
+        unsafe { clear(one.object().as_ptr(), class.shape().size as usize) };
         one
     };
     let first = one(0);
@@ -308,12 +343,6 @@ pub fn link_fresh(
         rest = Some(one);
     }
     (first, rest)
-}
-
-fn clear(slot: Slot) {
-    let room = room_of(slot.address()).unwrap_or(0);
-    // SAFETY: The slot was never handed out, or not since its span was free.
-    unsafe { slot.object().write_bytes(0, room) };
 }
 
 /// Makes the padding of a large object fault. `front` chunks of it are before the object.
@@ -375,25 +404,43 @@ fn check_large(span: &Span, object: usize, size: Option<usize>) {
     }
 }
 
-/// Hides the memory of a span that is free. True when it reads as zero from then on.
-///
-/// # Safety
-///
-/// The range is a committed span, and nobody uses it.
-pub unsafe fn conceal(start: NonNull<u8>, size: usize) -> bool {
-    // SAFETY: As promised to us.
-    let is_zero = unsafe { os::decommit(start, size) };
-    // SAFETY: As promised to us.
-    unsafe { os::protect(start, size) };
-    is_zero
+/// Makes a large object that is free fault, for as long as its span is kept for the next.
+pub fn hide(span: &Span) {
+    let (object, room) = object_of(span);
+    // SAFETY: The object is free.
+    unsafe { os::protect(object, room) };
 }
 
-/// Makes the memory of a span usable again. False when the system has none.
-///
-/// # Safety
-///
-/// The range is a span that is the caller's.
-pub unsafe fn reveal(start: NonNull<u8>, size: usize) -> bool {
-    // SAFETY: As promised to us.
-    unsafe { os::commit(start, size) }
+/// Makes the memory of a kept span usable again. False when the system has none.
+pub fn show(span: &Span) -> bool {
+    let (object, room) = object_of(span);
+    // SAFETY: The span is the caller's.
+    unsafe { os::commit(object, room) }
+}
+
+/// Moves the chunk that faults behind a large object, whose span had `before` chunks, to its end.
+/// False when the system has no memory for what is now the object's.
+pub fn fence_again(span: &Span, before: usize) -> bool {
+    let (old, new) = ((before - PADDING) * CHUNK, span.size() - PADDING * CHUNK);
+    // SAFETY: The offset is within the span.
+    let end = unsafe { span.start().add(new) };
+    if new > old {
+        // SAFETY: As above.
+        let start = unsafe { span.start().add(old) };
+        // SAFETY: The range is the object's from now on.
+        if !unsafe { os::commit(start, new - old) } {
+            return false;
+        }
+    }
+    // SAFETY: The padding is nobody's.
+    unsafe { os::protect(end, PADDING * CHUNK) };
+    true
+}
+
+/// Makes the whole of a span usable that may have been a large object's. False when the system has
+/// no memory.
+pub fn unfence(span: &Span) -> bool {
+    let was_large = map::entry(span.start().addr().get()).tag().is_large();
+    // SAFETY: The span is free, and the caller's.
+    !was_large || unsafe { os::commit(span.start(), span.size()) }
 }

@@ -1,7 +1,8 @@
 //! No guards: every function is nothing, or the least that does the work.
 
 use crate::local::Local;
-use crate::slot::Slot;
+use crate::size::Class;
+use crate::slot::{List, Slot};
 use crate::span::Span;
 use core::ops::Range;
 use core::ptr::NonNull;
@@ -32,30 +33,28 @@ pub fn padded(size: usize) -> usize {
 
 /// Makes an object of a slot that is handed out.
 #[inline(always)]
-pub fn seal(_object: NonNull<u8>, _size: usize) {}
+pub fn seal(_object: NonNull<u8>, _size: usize, _class: Class) {}
 
 /// Gives an object that stays where it is another size.
 #[inline(always)]
-pub fn seal_again(_object: NonNull<u8>, _size: usize) {}
+pub fn seal_again(_object: NonNull<u8>, _size: usize, _class: Class) {}
 
 /// Makes an object of a span that is handed out.
 #[inline(always)]
 pub fn seal_large(_span: &Span, _size: usize) {}
 
-/// Checks an object that is given up; returns what is to be freed in its stead.
+/// Checks an object that is given up, and clears it.
 ///
 /// # Safety
 ///
 /// It is null, or the program has said that it is live and will not be used again.
 #[inline(always)]
-pub unsafe fn open(_local: &Local, object: *mut u8, _size: Option<usize>) -> *mut u8 {
-    object
-}
+pub unsafe fn open(_object: *mut u8, _size: Option<usize>) {}
 
-/// Returns an object that waits to be freed.
+/// Puts a slot that came back onto its slab's list.
 #[inline(always)]
-pub fn overdue(_local: &Local) -> Option<NonNull<u8>> {
-    None
+pub fn take_back(_local: &Local, list: &List, slot: Slot) {
+    list.push(slot);
 }
 
 /// Returns how much of an object's room the program may use; none when it is free.
@@ -86,6 +85,7 @@ pub fn store(slot: Slot, next: Option<Slot>) {
 #[inline(always)]
 pub fn link_fresh(
     _local: &Local,
+    _class: Class,
     slots: Range<u32>,
     slot: impl Fn(u32) -> Slot,
 ) -> (Slot, Option<Slot>) {
@@ -108,22 +108,26 @@ pub fn object_of(span: &Span) -> (NonNull<u8>, usize) {
     (span.start(), span.size())
 }
 
-/// Hides the memory of a span that is free. True when it reads as zero from then on.
-///
-/// # Safety
-///
-/// The range is a committed span, and nobody uses it.
+/// Makes a large object that is free fault, for as long as its span is kept for the next.
 #[inline(always)]
-pub unsafe fn conceal(_start: NonNull<u8>, _size: usize) -> bool {
-    false
+pub fn hide(_span: &Span) {}
+
+/// Makes the memory of a kept span usable again. False when the system has none.
+#[inline(always)]
+pub fn show(_span: &Span) -> bool {
+    true
 }
 
-/// Makes the memory of a span usable again. False when the system has none.
-///
-/// # Safety
-///
-/// The range is a span that is the caller's.
+/// Moves the chunk that faults behind a large object, whose span had `before` chunks, to its end.
+/// False when the system has no memory for what is now the object's.
 #[inline(always)]
-pub unsafe fn reveal(_start: NonNull<u8>, _size: usize) -> bool {
+pub fn fence_again(_span: &Span, _before: usize) -> bool {
+    true
+}
+
+/// Makes the whole of a span usable that may have been a large object's. False when the system has
+/// no memory.
+#[inline(always)]
+pub fn unfence(_span: &Span) -> bool {
     true
 }

@@ -14,7 +14,7 @@ use crate::map::{self, Tag};
 use crate::os;
 use crate::pool;
 use crate::size::{CHUNK, chunks_of};
-use crate::span::{Span, State};
+use crate::span::Span;
 use crate::spans::SHARED;
 use core::ptr::NonNull;
 
@@ -48,30 +48,39 @@ impl Local {
         }
         self.tick();
         let tag = Tag::large(self.is_heap().then_some(self));
-        if guard::PADDING > 0 {
-            return self.allocate_fenced(size, align, tag);
-        }
-        let kept = if align == 1 { self.cache.take(chunks_of(size)) } else { None };
-        let taken = match kept {
-            // All entries of a span that was kept are alike.
-            Some(span) if map::entry(span.start().addr().get()).tag() == tag => Taken::kept(span),
-            Some(span) => tagged(Taken::kept(span), tag),
-            None => tagged(self.take_new_span(chunks_of(size), align)?, tag),
+        let front = if guard::PADDING == 0 { 0 } else { align };
+        let chunks = chunks_of(size) + front + guard::PADDING;
+        let taken = match self.take_kept(chunks, align, tag) {
+            Some(taken) => taken,
+            None => {
+                let taken = self.take_new_span(chunks, align)?;
+                map::set(taken.span, tag);
+                guard::fence(taken.span, front);
+                taken
+            }
         };
-        taken.span.begin_large();
-        self.tally.large_began(taken.span.size());
-        Some(Large { object: taken.span.start(), is_zero: taken.is_zero })
-    }
-
-    /// Allocates an object with chunks before and behind it that fault.
-    fn allocate_fenced(&'static self, size: usize, align: usize, tag: Tag) -> Option<Large> {
-        let chunks = chunks_of(size) + align + guard::PADDING;
-        let taken = tagged(self.take_new_span(chunks, align)?, tag);
-        guard::fence(taken.span, align);
         guard::seal_large(taken.span, size);
         taken.span.begin_large();
         self.tally.large_began(taken.span.size());
         Some(Large { object: guard::object_of(taken.span).0, is_zero: taken.is_zero })
+    }
+
+    /// Takes a span from the cache, for an object of no special alignment.
+    #[inline(always)]
+    fn take_kept(&'static self, chunks: usize, align: usize, tag: Tag) -> Option<Taken> {
+        if align > 1 {
+            return None;
+        }
+        let span = self.cache.take(chunks)?;
+        // All entries of a span that was kept are alike.
+        if map::entry(span.start().addr().get()).tag() != tag {
+            map::set(span, tag);
+            guard::fence(span, guard::PADDING);
+        } else if !guard::show(span) {
+            self.supply().give(span, span.stamp.get());
+            return None;
+        }
+        Some(Taken::kept(span))
     }
 
     /// Takes a span from the supply; when memory is short, from what locals keep.
@@ -97,10 +106,7 @@ impl Local {
         }
         self.tally.large_ended(span.size());
         self.tick();
-        if guard::PADDING > 0 {
-            span.set_state(State::Free);
-            return self.supply().give(span, clock::epoch());
-        }
+        guard::hide(span);
         self.give_span(span);
     }
 
@@ -120,12 +126,15 @@ impl Local {
 
     /// Gives a large object another size where it is. False when it has no room there.
     pub fn resize_large_here(&'static self, span: &'static Span, size: usize) -> bool {
-        let (before, chunks) = (span.chunks(), chunks_of(size));
-        if chunks_of(guard::object_of(span).1) == chunks {
+        let (before, room) = (span.chunks(), guard::object_of(span).1);
+        let chunks = before - room / CHUNK + chunks_of(size);
+        // Guards only move outwards.
+        let stays = guard::PADDING > 0 && size < room && size >= room / 2;
+        if chunks == before || stays {
             guard::seal_large(span, size);
             return true;
         }
-        if guard::PADDING > 0 {
+        if guard::PADDING > 0 && size < room {
             return false;
         }
         let tag = map::entry(span.start().addr().get()).tag();
@@ -133,9 +142,15 @@ impl Local {
         if self.is_nobody() || supply.resize(span, chunks).is_none() {
             return false;
         }
+        if !guard::fence_again(span, before) {
+            let undone = supply.resize(span, before);
+            debug_assert!(undone.is_some(), "a span can always be as short as it was");
+            return false;
+        }
         map::set(span, tag);
         self.tally.large_ended(before * CHUNK);
         self.tally.large_began(chunks * CHUNK);
+        guard::seal_large(span, size);
         true
     }
 
@@ -145,26 +160,22 @@ impl Local {
         size: usize,
         align: usize,
     ) -> Option<Grown> {
-        let kept = span.size().min(chunks_of(size) * CHUNK);
+        let (source, room) = guard::object_of(span);
+        let kept = room.min(chunks_of(size) * CHUNK);
         let is_ours = map::entry(span.start().addr().get()).tag() == Tag::large(None);
-        if guard::PADDING > 0 || kept < RELOCATE_LEAST || !is_ours || self.is_nobody() {
+        if kept < RELOCATE_LEAST || !is_ours || self.is_nobody() {
             return None;
         }
         let target = self.allocate_large(size, align)?;
         // SAFETY: Both are spans in use of our own, and nobody needs what the new one holds.
-        if unsafe { os::relocate(span.start(), target.object, kept) } {
-            self.free_large(span.start(), span);
+        if unsafe { os::relocate(source, target.object, kept) } {
+            self.free_large(source, span);
             return Some(Grown::Moved(target.object));
         }
         // SAFETY: The object was allocated a moment ago.
         unsafe { self.free(target.object.as_ptr()) };
         None
     }
-}
-
-fn tagged(taken: Taken, tag: Tag) -> Taken {
-    map::set(taken.span, tag);
-    taken
 }
 
 /// Ends the process unless `object` is a live large object.

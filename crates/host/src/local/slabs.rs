@@ -143,13 +143,24 @@ impl Local {
     /// Begins a slab of which nothing was handed out.
     fn begin_slab(&'static self, class: Class) -> Option<&'static Span> {
         let chunks = class.shape().chunks as usize;
-        let kept = self.cache.take(chunks);
-        let span = kept.or_else(|| Some(self.take_new_span(chunks, 1)?.span))?;
+        let span = match self.cache.take(chunks) {
+            Some(span) if self.is_usable_slab(span) => span,
+            Some(span) => {
+                self.supply().give(span, span.stamp.get());
+                self.take_new_span(chunks, 1)?.span
+            }
+            None => self.take_new_span(chunks, 1)?.span,
+        };
         span.begin_slab(class);
         map::set(span, Tag::slab(self, class));
         self.slabs(class).fresh.set(Some(span));
         self.tally.began(class);
         Some(span)
+    }
+
+    /// Tells whether a span that was kept can be a slab as it is: not where it was a guarded object.
+    fn is_usable_slab(&self, span: &Span) -> bool {
+        guard::PADDING == 0 || !map::entry(span.start().addr().get()).tag().is_large()
     }
 
     /// Hands out the next slots of the fresh slab, which is the current one: those that begin in
@@ -165,7 +176,7 @@ impl Local {
             // SAFETY: It is a slot that was never handed out.
             unsafe { Slot::new(place) }
         };
-        let (first, rest) = guard::link_fresh(self, from..to, slot);
+        let (first, rest) = guard::link_fresh(self, class, from..to, slot);
         self.list(class).set(rest);
         span.carved.set(to);
         self.tally.took(class, to - from);
