@@ -312,21 +312,22 @@ impl Block {
             let first = at + found;
             let run = self.dirty[first..self.committed].iter().take_while(|epoch| due(epoch));
             let chunks = run.count().min(most - purged);
-            self.purge_run(first, chunks);
-            purged += chunks;
+            purged += self.purge_run(first, chunks);
             at = first + chunks;
         }
         purged
     }
 
-    fn purge_run(&mut self, first: usize, chunks: usize) {
+    fn purge_run(&mut self, first: usize, chunks: usize) -> usize {
         // SAFETY: The chunks are ours.
         let start = unsafe { self.base.add(first * CHUNK) };
         // SAFETY: They are committed and free (invariant 2), so nobody needs what they hold.
-        if unsafe { os::decommit(start, chunks * CHUNK) } {
-            self.dirty[first..first + chunks].fill(0);
-            self.dirty_chunks -= chunks;
+        if !unsafe { os::decommit(start, chunks * CHUNK) } {
+            return 0;
         }
+        self.dirty[first..first + chunks].fill(0);
+        self.dirty_chunks -= chunks;
+        chunks
     }
 
     /// Releases a block no span of which is used, and its entries.

@@ -189,10 +189,11 @@ pub fn cover(start: NonNull<u8>, size: usize) -> bool {
     if window != window_of(last) || known != 0 && known != window + 1 {
         return false;
     }
-    if commit(entry(first), entry(last)) {
+    let is_covered = commit(entry(first), entry(last));
+    if is_covered {
         WINDOW.store(window + 1, Relaxed);
     }
-    WINDOW.load(Relaxed) != 0
+    is_covered
 }
 
 /// Returns where a block would be in the window of the others: an address to try.

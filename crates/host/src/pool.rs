@@ -82,6 +82,8 @@ fn make() -> Option<&'static Local> {
     unsafe { place.write(Local::new(Kind::Thread)) };
     // SAFETY: The place was written a moment ago and is never given back.
     let local = unsafe { place.as_ref() };
+    // With the pool held, so that a fork sees all locals whose locks it has to hold, or none.
+    let _pool = POOL.lock();
     list(local);
     Some(local)
 }

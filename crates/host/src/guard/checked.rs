@@ -189,17 +189,24 @@ fn check(object: usize, room: usize) -> u64 {
     if value != trailer(object, left) {
         not_live(object, value);
     }
-    let behind = core::ptr::with_exposed_provenance::<u64>(object + room - left as usize);
-    // SAFETY: The trailer says that at least eight bytes of the slot are left.
-    let repeated = unsafe { behind.read_unaligned() };
-    // Where less than sixteen bytes are left the trailer itself has overwritten the end of it.
-    let lost = 2 * TRAILER as u64 - left.min(2 * TRAILER as u64);
-    let differs = ((repeated ^ value) << (4 * lost)) << (4 * lost);
-    if differs != 0 {
-        fail::misuse("write past the end of the object at ", object);
+    if left > TRAILER as u64 {
+        check_repeated(object + room - left as usize, object, value);
     }
     check_before(object, room);
     value
+}
+
+/// Checks what repeats the trailer right behind an object that has more than a trailer's room.
+#[inline(always)]
+fn check_repeated(end: usize, object: usize, trailer: u64) {
+    let behind = core::ptr::with_exposed_provenance::<u64>(end);
+    // SAFETY: The trailer says that more than eight bytes of the slot are left.
+    let repeated = unsafe { behind.read_unaligned() };
+    // Where less than sixteen bytes are left the trailer itself has overwritten the end of it.
+    let lost = (2 * TRAILER as u64).saturating_sub(left(trailer));
+    if (repeated ^ trailer) << (8 * lost) != 0 {
+        fail::misuse("write past the end of the object at ", object);
+    }
 }
 
 #[inline(always)]
