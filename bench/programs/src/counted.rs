@@ -19,7 +19,7 @@ pub const PATTERNS: &[Pattern] = &[
     Pattern::new("pair-256k", 2_000, |times| single::pairs(times, 256 << 10)),
     Pattern::new("pair-4m", 2_000, |times| single::pairs(times, 4 << 20)),
     Pattern::new("calloc-64", 50_000, |times| single::zeroed(times, 64)),
-    Pattern::new("calloc-1m", 500, |times| single::zeroed(times, 1 << 20)),
+    Pattern::new("calloc-fresh", 100, held::fresh),
     Pattern::new("aligned-128", 50_000, |times| single::aligned(times, 128)),
     Pattern::new("aligned-4096", 50_000, |times| single::aligned(times, 4096)),
     Pattern::new("realloc-steps", 50_000, |times| single::growth(times, 16, 4 << 10)),

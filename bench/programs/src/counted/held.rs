@@ -7,6 +7,7 @@ use crate::sizes;
 const LIVE: usize = 1_000;
 const SEED: u64 = 0x5eed;
 const SIZE: usize = 128;
+const FRESH_SIZE: usize = 1 << 20;
 /// Sizes are drawn before the loop, from this many: drawing costs as much as allocating.
 const DRAWN: usize = 1 << 12;
 
@@ -25,6 +26,11 @@ pub fn lifo(times: u64) {
         live.extend((0..LIVE).map(|_| Block::new(SIZE)));
         while live.pop().is_some() {}
     }
+}
+
+/// Allocates zeroes in pages that nobody has had before, and keeps them to the end.
+pub fn fresh(times: u64) {
+    drop((0..times).map(|_| Block::zeroed(FRESH_SIZE)).collect::<Vec<_>>());
 }
 
 /// Replaces any by one of another size, 16 B to 1 KiB.
