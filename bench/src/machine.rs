@@ -1,36 +1,27 @@
 //! What the figures were measured on.
 
-use crate::gpu::Gpu;
 use std::process::Command;
 use std::thread::available_parallelism;
 
 const LOCK: &str = include_str!("../Cargo.lock");
-/// The packages whose versions are said.
-const PACKAGES: [&str; 7] = [
-    "polder-device",
-    "vk-mem",
-    "gpu-allocator",
-    "gpu-alloc",
-    "gpu-alloc-ash",
-    "offset-allocator",
-    "ash",
-];
 
-/// Returns processor, driver and versions in a few lines.
-pub fn describe(gpu: &Gpu) -> String {
-    let versions: Vec<_> = PACKAGES
+/// Returns title, processor, compiler, versions of packages, and what else is to be said, in a few
+/// lines.
+pub fn describe(title: &str, others: &[String], packages: &[&str]) -> String {
+    let versions: Vec<_> = packages
         .iter()
         .filter_map(|package| Some(format!("{package} {}", version(package)?)))
         .collect();
     let processors = available_parallelism().map_or(1, std::num::NonZero::get);
-    format!(
-        "## Device memory\n\n- {}, {processors} processors, {}\n- {}\n- {}\n- {}\n",
-        processor().unwrap_or_else(|| std::env::consts::ARCH.to_string()),
-        std::env::consts::OS,
-        gpu.name(),
-        rustc().unwrap_or_else(|| "an unknown compiler".to_string()),
-        versions.join(", ")
-    )
+    let processor = processor().unwrap_or_else(|| std::env::consts::ARCH.to_string());
+    let system = std::env::consts::OS;
+    let mut text = format!("## {title}\n\n- {processor}, {processors} processors, {system}\n");
+    let rustc = first_line("rustc", &["--version"]);
+    let rustc = rustc.unwrap_or_else(|| "an unknown compiler".to_string());
+    for line in others.iter().chain([&rustc, &versions.join(", ")]) {
+        text.push_str(&format!("- {line}\n"));
+    }
+    text
 }
 
 /// The version that the lock file has of a package.
@@ -45,7 +36,8 @@ fn processor() -> Option<String> {
     Some(line.split_once(": ")?.1.to_string())
 }
 
-fn rustc() -> Option<String> {
-    let output = Command::new("rustc").arg("--version").output().ok()?;
-    Some(String::from_utf8(output.stdout).ok()?.trim().to_string())
+/// Returns the first line that a program writes.
+pub fn first_line(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).output().ok()?;
+    Some(String::from_utf8(output.stdout).ok()?.lines().next()?.trim().to_string())
 }

@@ -1,11 +1,13 @@
 //! Measures Polder beside its peers on one machine, and writes what it saw into `BENCHMARKS.md`.
 //!
 //! `cargo run --release -- device` runs all benchmarks of the device half on the first Vulkan
-//! device that the loader finds. Names select some of them; only a full run of all of them is
-//! written into the file.
+//! device that the loader finds; `host` those of the host half, beside the allocators that it
+//! builds first. Names select some of them; only a full run of all of them is written into the
+//! file, each half into its own part.
 
 mod benchmark;
 mod gpu;
+mod host;
 mod machine;
 mod measure;
 mod peer;
@@ -18,7 +20,7 @@ use benchmark::{Benchmark, Context};
 use clap::{Args, Parser, Subcommand};
 use gpu::Gpu;
 use measure::Effort;
-use report::Report;
+use report::{Part, Report};
 use std::error::Error;
 use std::path::PathBuf;
 
@@ -26,13 +28,15 @@ use std::path::PathBuf;
 #[derive(Parser)]
 struct Command {
     #[command(subcommand)]
-    part: Part,
+    half: Half,
 }
 
 #[derive(Subcommand)]
-enum Part {
+enum Half {
     /// Device memory: spaces, allocators, factories.
     Device(Options),
+    /// The process's memory: instructions, time, resident memory.
+    Host(host::Options),
 }
 
 #[derive(Args)]
@@ -64,11 +68,28 @@ impl Options {
     }
 }
 
+/// The packages of the device half whose versions are said.
+const PACKAGES: [&str; 7] = [
+    "polder-device",
+    "vk-mem",
+    "gpu-allocator",
+    "gpu-alloc",
+    "gpu-alloc-ash",
+    "offset-allocator",
+    "ash",
+];
+
 fn main() -> Result<(), Box<dyn Error>> {
-    let Part::Device(options) = Command::parse().part;
+    match Command::parse().half {
+        Half::Device(options) => device(&options),
+        Half::Host(options) => host::run(options),
+    }
+}
+
+fn device(options: &Options) -> Result<(), Box<dyn Error>> {
     let gpu = Gpu::open()?;
-    let mut report = Report::new(&machine::describe(&gpu));
-    let is_complete = options.is_complete();
+    let machine = machine::describe("Device memory", &[gpu.name()], &PACKAGES);
+    let mut report = Report::new(Part::Device, &machine);
     let context = Context {
         gpu: &gpu,
         effort: options.effort(),
@@ -78,8 +99,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     for benchmark in Benchmark::chosen(&options.benchmarks) {
         benchmark.run(&context, &mut report)?;
     }
-    report.finish();
-    if is_complete {
+    report.finish("Ratios are medians of the ratios within each round.");
+    if options.is_complete() {
         report.write()?;
     }
     Ok(())

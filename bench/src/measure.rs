@@ -105,12 +105,26 @@ struct Figure {
 }
 
 /// What was measured.
+#[derive(Default)]
 pub struct Figures(Vec<Figure>);
 
 /// Names a contestant: peer and setting.
 pub type Name<'a> = (&'a str, &'a str);
 
 impl Figures {
+    /// Adds what a contestant took in one more round, in whatever unit.
+    pub fn add(&mut self, (peer, setting): Name<'_>, sample: f64) {
+        let known = |figure: &Figure| figure.peer == peer && figure.setting == setting;
+        match self.0.iter_mut().find(|figure| known(figure)) {
+            Some(figure) => figure.samples.push(sample),
+            None => self.0.push(Figure {
+                peer: peer.to_string(),
+                setting: setting.to_string(),
+                samples: vec![sample],
+            }),
+        }
+    }
+
     /// Returns the median of a contestant's rounds, in nanoseconds per pair; nothing for one that
     /// was not measured.
     pub fn median(&self, name: Name<'_>) -> Option<f64> {
@@ -139,6 +153,28 @@ impl Figures {
         table
     }
 
+    /// Returns what was measured in some setting, in the order in which it came.
+    pub fn settings(&self) -> Vec<&str> {
+        unique(self.0.iter().map(|figure| &*figure.setting))
+    }
+
+    /// Returns the geometric mean of the ratios of one peer to another over all settings in which
+    /// both were measured.
+    pub fn mean_ratio(&self, one: &str, other: &str) -> Option<f64> {
+        self.mean_ratio_of(one, other, |_| true)
+    }
+
+    /// The same over those settings that fit.
+    pub fn mean_ratio_of(
+        &self,
+        one: &str,
+        other: &str,
+        fits: impl Fn(&str) -> bool,
+    ) -> Option<f64> {
+        let fitting = self.settings().into_iter().filter(|setting| fits(setting));
+        geometric_mean(fitting.filter_map(|setting| self.ratio((one, setting), (other, setting))))
+    }
+
     fn samples(&self, (peer, setting): Name<'_>) -> Option<&[f64]> {
         let found = self.0.iter().find(|figure| figure.peer == peer && figure.setting == setting);
         found.map(|figure| &*figure.samples)
@@ -155,7 +191,44 @@ fn unique<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     all
 }
 
+/// Returns the geometric mean, if there is anything to take it of.
+pub fn geometric_mean(numbers: impl IntoIterator<Item = f64>) -> Option<f64> {
+    let (count, sum) = numbers
+        .into_iter()
+        .fold((0_u32, 0.0), |(count, sum), number| (count + 1, sum + number.ln()));
+    (count > 0).then(|| (sum / f64::from(count)).exp())
+}
+
 fn median(mut samples: Vec<f64>) -> f64 {
     samples.sort_by(f64::total_cmp);
     samples[samples.len() / 2]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Figures, geometric_mean};
+
+    #[test]
+    fn a_ratio_is_the_median_of_the_rounds_ratios() {
+        let mut figures = Figures::default();
+        // The second round was slow for all: it is no outlier among the ratios.
+        for (one, other) in [(2.0, 1.0), (20.0, 10.0), (3.0, 1.0)] {
+            figures.add(("one", "a"), one);
+            figures.add(("other", "a"), other);
+        }
+        figures.add(("one", "b"), 8.0);
+        figures.add(("other", "b"), 1.0);
+        figures.add(("one", "c"), 1.0);
+        assert_eq!(figures.median(("one", "a")), Some(3.0));
+        assert_eq!(figures.ratio(("one", "a"), ("other", "a")), Some(2.0));
+        assert_eq!(figures.ratio(("one", "c"), ("other", "c")), None);
+        assert_eq!(figures.settings(), ["a", "b", "c"]);
+        let mean = figures.mean_ratio("one", "other").unwrap();
+        assert!((mean - 4.0).abs() < 1e-9, "the mean of 2 and 8 is {mean}");
+    }
+
+    #[test]
+    fn there_is_no_mean_of_nothing() {
+        assert_eq!(geometric_mean([]), None);
+    }
 }

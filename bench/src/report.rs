@@ -6,8 +6,46 @@ use std::{fs, io};
 
 /// The file, in the root of the project.
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../BENCHMARKS.md");
-const BEGIN: &str = "<!-- device part: begin, written by `cargo xtask bench device` -->";
-const END: &str = "<!-- device part: end -->";
+
+/// Which half of Polder a report is about: its part of the file stands between its own comments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Device memory.
+    Device,
+    /// The process's memory.
+    Host,
+}
+
+impl Part {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Device => "device",
+            Self::Host => "host",
+        }
+    }
+
+    fn begin(self) -> String {
+        let name = self.name();
+        format!("<!-- {name} part: begin, written by `cargo xtask bench {name}` -->")
+    }
+
+    fn end(self) -> String {
+        format!("<!-- {} part: end -->", self.name())
+    }
+
+    /// The file's text with this part between its comments, or at the end if they are not there.
+    fn replaced(self, old: &str, text: &str) -> String {
+        let (begin, end) = (self.begin(), self.end());
+        let (before, after) = match (old.find(&begin), old.find(&end)) {
+            (Some(first), Some(last)) if first < last => (&old[..first], &old[last + end.len()..]),
+            _ => (old, ""),
+        };
+        let (before, text) = (before.trim_end(), text.trim_end());
+        let after = after.trim_start_matches('\n');
+        let gap = if after.is_empty() { "" } else { "\n" };
+        format!("{before}\n\n{begin}\n\n{text}\n\n{end}\n{gap}{after}")
+    }
+}
 
 /// What a ratio has to be.
 #[derive(Clone, Copy, Debug)]
@@ -42,15 +80,16 @@ impl Display for Limit {
 
 /// The text so far, and how the targets fared.
 pub struct Report {
+    part: Part,
     text: String,
     targets: Table,
 }
 
 impl Report {
     /// Begins with what was measured on what.
-    pub fn new(machine: &str) -> Self {
+    pub fn new(part: Part, machine: &str) -> Self {
         let targets = Table::new("target", &["limit", "seen", "holds"]);
-        let mut report = Self { text: String::new(), targets };
+        let mut report = Self { part, text: String::new(), targets };
         report.say(machine);
         report
     }
@@ -73,9 +112,8 @@ impl Report {
         self.targets.row(rule, [limit.to_string(), figure(Some(seen)), holds.to_string()]);
     }
 
-    /// Ends with the targets.
-    pub fn finish(&mut self) {
-        let words = "Ratios are medians of the ratios within each round.";
+    /// Ends with the targets, after some words on what is compared.
+    pub fn finish(&mut self, words: &str) {
         let targets = std::mem::replace(&mut self.targets, Table::new("", &[""; 0]));
         self.section("Targets", words, &targets);
     }
@@ -86,37 +124,34 @@ impl Report {
             Err(error) if error.kind() == io::ErrorKind::NotFound => "# Benchmarks\n".to_string(),
             read => read?,
         };
-        fs::write(FILE, replaced(&old, &self.text))
+        fs::write(FILE, self.part.replaced(&old, &self.text))
     }
-}
-
-/// The file's text with this part between the comments, or at the end if they are not there.
-fn replaced(old: &str, part: &str) -> String {
-    let (before, after) = match (old.find(BEGIN), old.find(END)) {
-        (Some(begin), Some(end)) if begin < end => (&old[..begin], &old[end + END.len()..]),
-        _ => (old, ""),
-    };
-    let before = before.trim_end();
-    format!(
-        "{before}\n\n{BEGIN}\n\n{}\n\n{END}\n{}",
-        part.trim_end(),
-        after.trim_start_matches('\n')
-    )
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{BEGIN, END, Limit, replaced};
+    use super::{Limit, Part};
 
     #[test]
-    fn the_part_is_written_between_its_comments_and_nothing_else_is_touched() {
-        let once = replaced("# Benchmarks\n\nWords.\n", "one");
-        assert_eq!(once, format!("# Benchmarks\n\nWords.\n\n{BEGIN}\n\none\n\n{END}\n"));
+    fn a_part_is_written_between_its_comments_and_nothing_else_is_touched() {
+        let (begin, end) = (Part::Device.begin(), Part::Device.end());
+        let once = Part::Device.replaced("# Benchmarks\n\nWords.\n", "one");
+        assert_eq!(once, format!("# Benchmarks\n\nWords.\n\n{begin}\n\none\n\n{end}\n"));
         let more = format!("{once}\n## More\n");
-        let twice = replaced(&more, "two");
+        let twice = Part::Device.replaced(&more, "two");
         assert!(twice.contains("two") && !twice.contains("one"));
-        assert!(twice.starts_with("# Benchmarks\n\nWords.\n") && twice.contains("## More\n"));
-        assert_eq!(replaced(&twice, "two"), twice);
+        assert!(twice.starts_with("# Benchmarks\n\nWords.\n") && twice.contains("\n\n## More\n"));
+        assert_eq!(Part::Device.replaced(&twice, "two"), twice);
+    }
+
+    #[test]
+    fn the_parts_stand_beside_each_other() {
+        let both = Part::Host.replaced(&Part::Device.replaced("", "buffers"), "objects");
+        let changed = Part::Device.replaced(&both, "images");
+        assert!(changed.contains("images") && changed.contains("objects"));
+        assert!(!changed.contains("buffers"));
+        assert!(changed.find("images") < changed.find("objects"));
+        assert_eq!(Part::Host.replaced(&changed, "objects"), changed);
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub fn lint(report: &mut Report, workspace: &Workspace) {
         run(cargo().args(["fmt", "--all", "--check"]))?;
         let manifests = OUTSIDE.map(|folder| workspace.root.join(folder).join("Cargo.toml"));
         manifests.iter().filter(|manifest| manifest.is_file()).try_for_each(|manifest| {
-            run(cargo().args(["fmt", "--check", "--manifest-path"]).arg(manifest))
+            run(cargo().args(["fmt", "--all", "--check", "--manifest-path"]).arg(manifest))
         })
     });
     report.step("clippy", || {

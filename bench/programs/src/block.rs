@@ -115,6 +115,7 @@ impl Drop for Block {
 
 /// Keeps the compiler from leaving out a block that is freed unused. No instruction.
 #[inline(always)]
+#[expect(clippy::pointers_in_nomem_asm_block, reason = "nothing is read through the pointer")]
 fn hidden(mut block: *mut c_void) -> *mut c_void {
     // SAFETY: No instruction: the value comes out as it went in.
     unsafe { asm!("/* {0} */", inout(reg) block, options(nomem, nostack, preserves_flags)) };

@@ -3,8 +3,8 @@
 //! `polder-patterns NAME [REPETITIONS]` runs one. All memory comes from the C functions, so that
 //! `LD_PRELOAD` decides whose they are. The patterns in `timed` are programs to take the time of,
 //! and their default takes half a second to one; those in `counted` are single operations in a
-//! loop, for counting instructions. With `--rest` the program goes on after the last free as
-//! programs do that wait for work, and says how much of its memory is still resident.
+//! loop, for counting instructions. With `--resident` the program says at its end how much memory
+//! is resident; with `--rest` it first goes on as programs do that wait for work.
 
 mod bare;
 mod block;
@@ -31,21 +31,27 @@ impl Pattern {
 }
 
 fn main() -> ExitCode {
-    let mut words: Vec<_> = std::env::args().skip(1).collect();
-    let rests = words.iter().any(|word| word == "--rest");
-    words.retain(|word| word != "--rest");
-    let all = || timed::PATTERNS.iter().chain(counted::PATTERNS);
-    let found = words.first().and_then(|name| all().find(|pattern| pattern.name == name));
+    let (flags, words): (Vec<_>, Vec<_>) =
+        std::env::args().skip(1).partition(|word| word.starts_with("--"));
+    let mut all = timed::PATTERNS.iter().chain(counted::PATTERNS);
+    let found = words.first().and_then(|name| all.find(|pattern| pattern.name == name));
     let Some(pattern) = found else {
-        for pattern in all() {
-            println!("{} {}", pattern.name, pattern.repetitions);
-        }
+        list("timed", timed::PATTERNS);
+        list("counted", counted::PATTERNS);
         return ExitCode::FAILURE;
     };
     let repetitions = words.get(1).map_or(Ok(pattern.repetitions), |word| word.parse());
     (pattern.run)(repetitions.expect("REPETITIONS is a number"));
-    if rests {
-        println!("rest_kib={}", rest::resident_kib());
+    match flags.first().map(String::as_str) {
+        Some("--rest") => println!("{}", rest::after_some_activity()),
+        Some("--resident") => println!("{}", rest::resident_kib()),
+        _ => {}
     }
     ExitCode::SUCCESS
+}
+
+fn list(kind: &str, patterns: &[Pattern]) {
+    for pattern in patterns {
+        println!("{kind} {} {}", pattern.name, pattern.repetitions);
+    }
 }

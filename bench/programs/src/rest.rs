@@ -14,8 +14,8 @@ const LARGE_EVERY: usize = 10;
 const SMALL_SIZE: usize = 64;
 const LARGE_SIZE: usize = 1 << 20;
 
-/// Goes on for 1.6 seconds; returns what is resident then.
-pub fn resident_kib() -> u64 {
+/// Goes on for 1.6 seconds; returns what is resident then, in KiB.
+pub fn after_some_activity() -> u64 {
     for step in 0..STEPS {
         sleep(STEP);
         Block::new(SMALL_SIZE).touch();
@@ -23,6 +23,11 @@ pub fn resident_kib() -> u64 {
             Block::new(LARGE_SIZE).touch();
         }
     }
+    resident_kib()
+}
+
+/// Returns what is resident, in KiB.
+pub fn resident_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("the system tells of us");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());

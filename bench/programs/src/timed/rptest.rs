@@ -10,8 +10,9 @@ const ROUNDS: u64 = 20;
 const BATCH: usize = 1_000;
 const LIVE: usize = 20_000;
 const SIZE_END: u64 = 16_000;
-/// Every so many blocks one goes to the other thread.
+/// Every so many blocks one goes to the other thread, unless so many wait for it already.
 const GIVEN_EVERY: usize = 5;
+const WAITING_MAX: usize = 2_000;
 
 /// Runs it.
 pub fn run(times: u64) {
@@ -31,7 +32,11 @@ pub fn run(times: u64) {
             while live.len() > LIVE {
                 random.take(&mut live);
             }
-            other.lock().expect("no thread panics").append(&mut given);
+            let mut other = other.lock().expect("no thread panics");
+            if other.len() < WAITING_MAX {
+                other.append(&mut given);
+            }
+            drop(other);
             let mut own = mail[thread as usize].lock().expect("no thread panics");
             drop(std::mem::take(&mut *own));
         }
