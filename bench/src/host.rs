@@ -69,13 +69,15 @@ impl Options {
         name.contains(&self.program)
     }
 
+    fn wants_library(&self, name: &str) -> bool {
+        self.only.is_empty() || name == BASE || self.only.iter().any(|only| only == name)
+    }
+
     /// The libraries that were built, with those in their places that the user gives instead.
     fn chosen(&self, built: Vec<Library>) -> Vec<Library> {
         let given = |name: &str| self.libraries.iter().any(|library| library.name == name);
-        let wanted = |name: &str| {
-            self.only.is_empty() || name == BASE || self.only.iter().any(|only| only == name)
-        };
-        let is_kept = |library: &Library| !given(&library.name) && wanted(&library.name);
+        let is_kept =
+            |library: &Library| !given(&library.name) && self.wants_library(&library.name);
         let mut chosen: Vec<_> = built.into_iter().filter(is_kept).collect();
         chosen.extend(self.libraries.iter().cloned());
         chosen

@@ -57,7 +57,7 @@ pub fn all() -> io::Result<Built> {
         built.add(peer.name, preload(peer));
     }
     built.add(POLDER, own(POLDER, &[]));
-    built.add(HARDENED, own(HARDENED, &["--features", "hardened"]));
+    built.add(HARDENED, own(HARDENED, &["--features", "polder-malloc/hardened"]));
     Ok(built)
 }
 
@@ -82,7 +82,8 @@ fn preload(peer: &Peer) -> io::Result<PathBuf> {
     let target = folder(peer.name)?;
     let mut build = cargo(peer.toolchain, Path::new(BENCH), &target);
     build.args(["--release", "--package", "polder-bench-preload", "--features", peer.feature]);
-    set_flags(&mut build, peer);
+    let flags = format!("{SHARED_FLAGS} {}", peer.flags);
+    build.env("CFLAGS", &flags).env("CXXFLAGS", &flags);
     if peer.toolchain == Toolchain::Nightly {
         // What C compilers do for a library that is loaded with the program.
         build.env("RUSTFLAGS", "-Ztls-model=initial-exec");
@@ -91,12 +92,6 @@ fn preload(peer: &Peer) -> io::Result<PathBuf> {
     let library = target.join(format!("lib{}.so", peer.name));
     std::fs::copy(target.join("release/libpreload.so"), &library)?;
     Ok(library)
-}
-
-/// Tells the C compiler what a peer wants.
-pub fn set_flags(build: &mut Command, peer: &Peer) {
-    let flags = format!("{SHARED_FLAGS} {}", peer.flags);
-    build.env("CFLAGS", &flags).env("CXXFLAGS", &flags);
 }
 
 /// Polder's library, from the workspace around this one.
@@ -136,5 +131,5 @@ pub fn run(build: &mut Command) -> io::Result<()> {
     let words = String::from_utf8_lossy(&output.stderr);
     let reason =
         words.lines().find(|line| line.starts_with("error")).unwrap_or("it does not build");
-    Err(io::Error::other(reason.trim_start_matches("error: ").to_string()))
+    Err(io::Error::other(format!("not built: {}", reason.trim_start_matches("error: "))))
 }

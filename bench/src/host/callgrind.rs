@@ -29,7 +29,7 @@ impl Counted<'_> {
     pub fn per_operation(&self, library: &Library) -> io::Result<f64> {
         let count = |operations| {
             let text = self.run(library, operations, Path::new("/dev/null"))?;
-            collected(&text).ok_or_else(|| io::Error::other(text))
+            collected(&text).ok_or_else(|| failure(&text))
         };
         let (once, twice) = (count(self.operations)?, count(2 * self.operations)?);
         Ok(difference(once, twice, self.operations))
@@ -55,8 +55,14 @@ impl Counted<'_> {
         library.preload(&mut command);
         let output = command.output()?;
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        if output.status.success() { Ok(text) } else { Err(io::Error::other(text)) }
+        if output.status.success() { Ok(text) } else { Err(failure(&text)) }
     }
+}
+
+/// What the program said itself; Valgrind's own lines have a margin.
+fn failure(text: &str) -> io::Error {
+    let said = text.lines().find(|line| !line.is_empty() && !line.starts_with("=="));
+    io::Error::other(said.unwrap_or("it fails under valgrind").to_string())
 }
 
 fn difference(once: u64, twice: u64, operations: u64) -> f64 {

@@ -35,8 +35,8 @@ impl Library {
         }
     }
 
-    /// Returns what to preload. A program may be linked to an allocator of its own, so the C library
-    /// is to be named as well.
+    /// Returns what to preload. A program may be linked to an allocator of its own, so the C
+    /// library is to be named as well.
     pub fn preloaded(&self) -> &OsStr {
         self.path.as_deref().map_or(OsStr::new("libc.so.6"), Path::as_os_str)
     }
