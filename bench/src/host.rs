@@ -86,8 +86,17 @@ impl Options {
 
 const ROUNDS: usize = 5;
 /// The packages whose versions are said.
-const PACKAGES: [&str; 6] =
-    ["snmalloc-sys", "libmimalloc-sys", "tikv-jemalloc-sys", "rpmalloc-sys", "rusty_alloc", "libc"];
+const PACKAGES: [&str; 9] = [
+    "snmalloc-sys",
+    "snmalloc-rs",
+    "libmimalloc-sys",
+    "mimalloc",
+    "tikv-jemalloc-sys",
+    "tikv-jemallocator",
+    "rpmalloc-sys",
+    "rpmalloc",
+    "rusty_alloc",
+];
 
 /// What every benchmark needs.
 struct Context {

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::command::{Outcome, cargo, cargo_nightly, failed, left_out, run};
+use crate::command::{Outcome, cargo, cargo_nightly, failed, find_program, left_out, run};
 use crate::drivers::{Driver, Setup};
 use crate::toolchain;
 use crate::workspace::{Executable, Workspace, build};
@@ -66,8 +66,20 @@ fn run_fuzz_target(folder: &Path, executable: &Executable, seconds: u64) -> Outc
     run(command.args(["-print_final_stats=1", "-verbosity=0"]).arg(corpus))
 }
 
-/// Runs the benchmark program with the user's arguments, on lavapipe where that is set up. It
-/// starts in the root of the workspace, where it writes its part of `BENCHMARKS.md`.
+/// The programs that the host half is measured with, each with Debian's package of it.
+const MEASURED: [(&str, &str); 7] = [
+    ("valgrind", "valgrind"),
+    ("redis-server", "redis-server"),
+    ("redis-benchmark", "redis-tools"),
+    ("lua5.4", "lua5.4"),
+    ("perl", "perl"),
+    ("python3", "python3"),
+    ("sqlite3", "sqlite3"),
+];
+
+/// Runs the benchmark program with the user's arguments, the device half on lavapipe where that is
+/// set up, the host half with the programs that are there. It starts in the root of the workspace,
+/// where it writes its part of `BENCHMARKS.md`.
 pub fn bench(workspace: &Workspace, arguments: &[String]) -> Outcome {
     let manifest = workspace.root.join("bench").join("Cargo.toml");
     if !manifest.is_file() {
@@ -79,12 +91,33 @@ pub fn bench(workspace: &Workspace, arguments: &[String]) -> Outcome {
     let Some(program) = built.iter().find(|built| built.kind == "bin") else {
         return failed("`bench` has no program");
     };
-    let (setup, missing) = Setup::make(&workspace.target);
     let mut command = Command::new(&program.path);
     command.current_dir(&workspace.root).args(arguments);
+    if arguments.first().is_some_and(|half| half == "host") {
+        add_measured();
+    } else {
+        use_lavapipe(workspace, &mut command)?;
+    }
+    run(&mut command)
+}
+
+/// The benchmark itself leaves out what is missing then.
+fn add_measured() {
+    let missing = MEASURED.iter().filter(|(program, _)| find_program(program).is_none());
+    let packages: Vec<_> = missing.map(|(_, package)| *package).collect();
+    if packages.is_empty() {
+        return;
+    }
+    if let Err(stop) = toolchain::install("some programs to measure are missing", &packages) {
+        println!("{}", stop.reason());
+    }
+}
+
+fn use_lavapipe(workspace: &Workspace, command: &mut Command) -> Outcome {
+    let (setup, missing) = Setup::make(&workspace.target);
     match setup.environment(Driver::find("lavapipe")?) {
         Ok(variables) => drop(command.envs(variables)),
         Err(stop) => println!("without lavapipe: {}", missing.as_deref().unwrap_or(stop.reason())),
     }
-    run(&mut command)
+    Ok(())
 }

@@ -68,20 +68,33 @@ pub fn cxx() -> Outcome {
     if has_compiler() || std::env::var_os("CXX").is_some() {
         return Ok(());
     }
+    install("there is no C++ compiler", &["g++"])?;
+    if !has_compiler() {
+        return left_out("there is no C++ compiler, and `apt-get install g++` brought none");
+    }
+    Ok(())
+}
+
+/// Debian's packages, installed where that is possible without asking; what they are for is
+/// missing otherwise.
+pub fn install(missing: &str, packages: &[&str]) -> Outcome {
     if find_program("apt-get").is_none() {
-        return left_out("there is no C++ compiler");
+        return left_out(missing);
     }
     if !is_root() {
-        return left_out("there is no C++ compiler: run `sudo apt-get install g++`");
+        return left_out(format!("{missing}: run `sudo apt-get install {}`", packages.join(" ")));
     }
     let apt_get = |arguments: &[&str]| {
         let mut command = Command::new("apt-get");
-        run(command.env("DEBIAN_FRONTEND", "noninteractive").arg("--quiet").args(arguments))
+        command.env("DEBIAN_FRONTEND", "noninteractive").args(["--quiet", "--yes"]);
+        // Servers among them are not to start.
+        command.env("RUNLEVEL", "1").args(arguments).args(["--no-install-recommends"]);
+        command
     };
-    let installed = apt_get(&["update"])
-        .and_then(|()| apt_get(&["install", "--yes", "--no-install-recommends", "g++"]));
-    if installed.is_err() || !has_compiler() {
-        return left_out("there is no C++ compiler, and `apt-get install g++` failed");
+    let mut install = apt_get(&["install"]);
+    install.args(packages);
+    if run(&mut apt_get(&["update"])).and_then(|()| run(&mut install)).is_err() {
+        return left_out(format!("{missing}, and `apt-get install` failed"));
     }
     Ok(())
 }
