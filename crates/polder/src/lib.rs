@@ -4,8 +4,28 @@
 //!
 //! | feature | what it brings |
 //! |---|---|
+//! | `host` (default) | [`host`]: the process's allocator, and heaps of one's own |
 //! | `device` (default) | [`device`]: the device heap over any device, and a device in software |
 //! | `vulkan` | `vulkan`: the device heap on Vulkan, for programs that use `ash` |
+//!
+//! # The process's heap
+//!
+//! Two lines make it the allocator of the whole program. It is in pure Rust: threads allocate and
+//! free without a lock, and memory that nobody needs goes back to the system in time.
+//!
+//! ```
+//! #[global_allocator]
+//! static ALLOC: polder::Polder = polder::Polder;
+//!
+//! let text = vec![b'a'; 1000];
+//! assert!(ALLOC.usable_size(text.as_ptr()) >= Some(1000));
+//! assert_eq!(ALLOC.bounds(&raw const text[500]), ALLOC.bounds(text.as_ptr()));
+//! assert!(ALLOC.stats().used >= 1000);
+//! ```
+//!
+//! A [`Heap`] is a part of the program's memory with its own limit and statistics, which goes as a
+//! whole; [`Settings`] say how long free memory is kept and how much there may be. The whole
+//! program is `examples/host.rs`.
 //!
 //! # On Vulkan
 //!
@@ -72,11 +92,21 @@
 //!
 //! # Where to go from here
 //!
+//! - Which object an address lies in, and where that ends: [`Polder::bounds`].
 //! - Who touches the memory, how long it lives, whether it stays mapped: [`Wish`].
 //! - Handles that free themselves, at once or after a frame: [`Owned`].
 //! - Why a memory type was chosen: [`Allocator::explain`].
 //! - What is where: [`Allocator::snapshot`].
 //! - Other strategies, and one's own: [`device::strategy`].
+
+#[cfg(feature = "host")]
+pub mod host {
+    //! The process's allocator, and heaps of one's own.
+    pub use polder_host::*;
+}
+
+#[cfg(feature = "host")]
+pub use polder_host::{Heap, HeapOptions, Polder, Settings};
 
 #[cfg(feature = "device")]
 pub mod device {

@@ -1,25 +1,37 @@
-//! What the README and the crate's tour show is what `examples/vulkan.rs` compiles.
+//! What the README and the crate's tour show is what the examples compile.
 
 use std::fs;
 use std::path::Path;
 
-const BEGIN: &str = "// The tour and the README show this.\n";
-const END: &str = "// So far.\n";
+const BEGIN: [&str; 2] = ["// The tour and the README show this.", "// The README shows this."];
+const END: &str = "// So far.";
 
 fn text(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn shown() -> String {
-    let example = text("examples/vulkan.rs");
-    let (_, rest) = example.split_once(BEGIN).expect("the example marks where it is shown");
-    rest.split_once(END).expect("the example marks where the shown part ends").0.to_owned()
+/// The marked parts of an example, each without the indentation of its mark.
+fn shown(path: &str) -> Vec<String> {
+    let example = text(path);
+    let mut parts = Vec::new();
+    let mut lines = example.lines();
+    while let Some(mark) = lines.find(|line| BEGIN.contains(&line.trim())) {
+        let indent = &mark[..mark.len() - mark.trim_start().len()];
+        let part = lines.by_ref().take_while(|line| line.trim() != END);
+        let part = part.map(|line| format!("{}\n", line.strip_prefix(indent).unwrap_or(line)));
+        parts.push(part.collect());
+    }
+    assert!(!parts.is_empty(), "{path} marks what is shown");
+    parts
 }
 
 #[test]
-fn the_readme_shows_the_example() {
-    assert!(text("../../README.md").contains(&format!("```rust\n{}```\n", shown())));
+fn the_readme_shows_the_examples() {
+    let readme = text("../../README.md");
+    for part in ["examples/host.rs", "examples/vulkan.rs"].map(shown).concat() {
+        assert!(readme.contains(&format!("```rust\n{part}```\n")), "the README has not\n{part}");
+    }
 }
 
 #[test]
@@ -29,12 +41,15 @@ fn the_tour_shows_the_example() {
         .map_while(|line| line.strip_prefix("//!"))
         .map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line)))
         .collect();
-    assert!(tour.contains(&format!("```ignore\n{}```\n", shown())));
+    for part in shown("examples/vulkan.rs") {
+        assert!(tour.contains(&format!("```ignore\n{part}```\n")));
+    }
 }
 
 #[test]
-fn the_example_is_short() {
-    let code = shown();
+fn the_examples_are_short() {
     let is_code = |line: &&str| !line.trim().is_empty() && !line.trim().starts_with("//");
-    assert!(code.lines().filter(is_code).count() <= 20);
+    for part in ["examples/host.rs", "examples/vulkan.rs"].map(shown).concat() {
+        assert!(part.lines().filter(is_code).count() <= 20);
+    }
 }
