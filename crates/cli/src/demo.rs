@@ -27,6 +27,7 @@ use frames::Frames;
 use phase::{Progress, say};
 use polder::device::sim::{Preset, Sim};
 use polder::device::{DeviceKind, DeviceProperties};
+use polder::host::Stats;
 use polder::{Allocator, Options, Snapshot};
 use random::Random;
 use scene::Scene;
@@ -105,12 +106,20 @@ impl Plan {
     }
 }
 
-/// Runs the demo, and returns what was found and how the allocator looked after the last frame.
+/// How memory looked after the last frame.
+#[derive(Debug)]
+pub struct Memory {
+    pub device: Snapshot,
+    /// That of this process.
+    pub host: Stats,
+}
+
+/// Runs the demo, and returns what was found and how memory looked after the last frame.
 ///
 /// # Errors
 ///
 /// What ended it early.
-pub fn run(plan: &Plan) -> Result<(Findings, Snapshot), Failure> {
+pub fn run(plan: &Plan) -> Result<(Findings, Memory), Failure> {
     let preset = match plan.device {
         Device::Sim(preset) => preset,
         Device::Vulkan => return vulkan::run(&vulkan::open()?, plan),
@@ -133,7 +142,7 @@ fn perform<S: Stage>(
     stage: &mut S,
     allocator: Allocator<S::Device>,
     plan: &Plan,
-) -> Result<(Findings, Snapshot), Failure> {
+) -> Result<(Findings, Memory), Failure> {
     let begin = Instant::now();
     let threads = plan.threads();
     print_title(allocator.properties(), threads, plan.seed);
@@ -152,27 +161,27 @@ fn perform<S: Stage>(
         // Also after a failure: the crew destroys what it has, so the device has to be idle.
         let landed = frames.land_all();
         let traffic = frames.into_traffic();
-        let played = played.and_then(|snapshot| landed.map(|()| (snapshot, traffic)));
+        let played = played.and_then(|memory| landed.map(|()| (memory, traffic)));
         (played, crew.end())
     });
-    let (snapshot, traffic) = played?;
+    let (memory, traffic) = played?;
     let leaks = allocator.shutdown().err();
     let (complaints, time) = (stage.complaints(), begin.elapsed());
     let findings = Findings { work, traffic, times, leaks, complaints, time };
-    Ok((findings, snapshot))
+    Ok((findings, memory))
 }
 
-/// Loads, streams and unloads; returns the snapshot from before the unloading.
+/// Loads, streams and unloads; returns how memory looked before the unloading.
 fn play<S: Stage>(
     frames: &mut Frames<'_, S>,
     crew: &mut Crew<S::Device>,
     extent: &Extent,
-) -> Result<Snapshot, Failure> {
+) -> Result<Memory, Failure> {
     load(frames, crew, extent.resources)?;
     stream(frames, crew, extent.frames)?;
-    let snapshot = frames.snapshot();
+    let memory = Memory { device: frames.snapshot(), host: polder::host::stats() };
     unload(frames, crew)?;
-    Ok(snapshot)
+    Ok(memory)
 }
 
 fn load<S: Stage>(

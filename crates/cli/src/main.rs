@@ -1,4 +1,4 @@
-//! The program `polder`: it shows the device heap at work.
+//! The program `polder`: it shows both heaps at work. Its own allocator is Polder.
 //!
 //! `polder demo` loads, streams and unloads a scene on a Vulkan device, or on the software device
 //! where there is none, and says what it found. The exit code is 0 when all went well, 1 when
@@ -10,13 +10,17 @@ mod table;
 mod units;
 
 use clap::{Args, Parser, Subcommand};
-use demo::{Device, Extent, Findings, Plan};
+use demo::{Device, Extent, Findings, Memory, Plan};
+use polder::Polder;
 use std::error::Error;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOC: Polder = Polder;
 
 /// Anything that ends the program early, for people to read.
 type Failure = Box<dyn Error + Send + Sync>;
@@ -78,14 +82,16 @@ fn main() -> ExitCode {
 }
 
 fn run_demo(arguments: &DemoArguments) -> Result<Findings, Failure> {
-    let (findings, snapshot) = demo::run(&arguments.plan())?;
+    let (findings, memory) = demo::run(&arguments.plan())?;
+    let Memory { device, host } = memory;
     let mut out = io::stdout().lock();
-    report::print_snapshot(&mut out, &snapshot)?;
+    report::print_snapshot(&mut out, &device)?;
+    report::print_host(&mut out, &host)?;
     findings.print(&mut out)?;
     if let Some(path) = &arguments.json {
         let named = |error| format!("{}: {error}", path.display());
         let mut file = BufWriter::new(File::create(path).map_err(named)?);
-        serde_json::to_writer(&mut file, &snapshot)?;
+        serde_json::to_writer(&mut file, &device)?;
         file.flush().map_err(named)?;
         writeln!(out, "  snapshot         {}", path.display())?;
     }

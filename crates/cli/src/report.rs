@@ -1,15 +1,19 @@
-//! A snapshot as tables: heaps, memory types, blocks.
+//! What memory looks like, as tables: of a device its heaps, memory types and blocks; of the
+//! process its heap and size classes.
 //!
-//! It knows nothing of where the snapshot came from.
+//! It knows nothing of where a snapshot or the statistics came from.
 
 use crate::table::{Side, Table};
 use crate::units::{bytes, count, percent};
 use polder::Snapshot;
 use polder::device::snapshot::{BlockSnapshot, TypeSnapshot};
+use polder::host::{ClassStats, Stats};
 use std::io::{self, Write};
 
 /// How many blocks of a memory type are shown, the largest.
 const BLOCKS_SHOWN_MAX: usize = 6;
+/// How many size classes are shown, those with the most memory.
+const CLASSES_SHOWN_MAX: usize = 8;
 /// How many characters the bar has that shows how full a block is.
 const BAR_LEN: u64 = 12;
 
@@ -24,6 +28,23 @@ pub fn print_snapshot(out: &mut impl Write, snapshot: &Snapshot) -> io::Result<(
         ("Memory types", memory_types(snapshot).to_string()),
         ("Blocks", blocks(snapshot).to_string()),
     ];
+    print_tables(out, &tables)
+}
+
+/// Prints the tables of the process's heap.
+///
+/// # Errors
+///
+/// Those of `out`.
+pub fn print_host(out: &mut impl Write, stats: &Stats) -> io::Result<()> {
+    let tables = [
+        ("The process's heap", host(stats).to_string()),
+        ("Size classes", classes(stats.classes()).to_string()),
+    ];
+    print_tables(out, &tables)
+}
+
+fn print_tables(out: &mut impl Write, tables: &[(&str, String)]) -> io::Result<()> {
     tables.iter().try_for_each(|(title, table)| write!(out, "\n{title}\n{table}"))
 }
 
@@ -101,12 +122,67 @@ fn blocks(snapshot: &Snapshot) -> Table<7> {
                 bytes(block.used),
                 count(block.allocations.into()),
                 bytes(block.largest_free),
-                bar(block),
+                fullness(block),
             ]);
         }
         if shown < blocks.len() {
-            table.note(rest(&blocks[shown..]));
+            table.note(rest(
+                blocks[shown..].iter().map(|block| Extent { held: block.size, used: block.used }),
+            ));
         }
+    }
+    table
+}
+
+fn host(stats: &Stats) -> Table<7> {
+    let mut table = Table::new([
+        ("used", Side::Right),
+        ("held", Side::Right),
+        ("peak", Side::Right),
+        ("address space", Side::Right),
+        ("given back", Side::Right),
+        ("large objects", Side::Right),
+        ("remote frees", Side::Right),
+    ]);
+    table.row([
+        bytes(stats.used),
+        bytes(stats.held),
+        bytes(stats.peak),
+        bytes(stats.reserved),
+        bytes(stats.purged),
+        format!("{} of {}", count(stats.large), bytes(stats.large_used)),
+        count(stats.remote_frees),
+    ]);
+    table
+}
+
+fn classes(classes: &[ClassStats]) -> Table<6> {
+    let mut table = Table::new([
+        ("size", Side::Right),
+        ("slabs", Side::Right),
+        ("held", Side::Right),
+        ("used", Side::Right),
+        ("count", Side::Right),
+        ("", Side::Left),
+    ]);
+    let mut held: Vec<_> = classes.iter().filter(|class| class.slabs > 0).collect();
+    held.sort_by_key(|class| std::cmp::Reverse(class.size * class.slots));
+    let shown = held.len().min(CLASSES_SHOWN_MAX);
+    for class in &held[..shown] {
+        table.row([
+            bytes(class.size),
+            count(class.slabs),
+            bytes(class.size * class.slots),
+            bytes(class.size * class.used),
+            count(class.used),
+            bar(class.used, class.slots),
+        ]);
+    }
+    if shown < held.len() {
+        table.note(rest(held[shown..].iter().map(|class| Extent {
+            held: class.size * class.slots,
+            used: class.size * class.used,
+        })));
     }
     table
 }
@@ -116,19 +192,28 @@ fn held_types(snapshot: &Snapshot) -> impl Iterator<Item = (usize, &TypeSnapshot
     snapshot.memory_types.iter().enumerate().filter(|(_, kind)| !kind.blocks.is_empty())
 }
 
-fn rest(blocks: &[&BlockSnapshot]) -> String {
-    let held = blocks.iter().map(|block| block.size).sum();
-    let used = blocks.iter().map(|block| block.used).sum();
-    let number = count(blocks.len() as u64);
+/// How much a row that is not shown has.
+#[derive(Clone, Copy, Default)]
+struct Extent {
+    held: u64,
+    used: u64,
+}
+
+fn rest(hidden: impl ExactSizeIterator<Item = Extent>) -> String {
+    let number = count(hidden.len() as u64);
+    let sum =
+        |sum: Extent, one: Extent| Extent { held: sum.held + one.held, used: sum.used + one.used };
+    let Extent { held, used } = hidden.fold(Extent::default(), sum);
     format!("      and {number} more of {} with {} used", bytes(held), bytes(used))
 }
 
 /// Shows how full a block is; a dedicated one is full always.
-fn bar(block: &BlockSnapshot) -> String {
-    if block.dedicated {
-        return "dedicated".to_owned();
-    }
-    let full = (block.used * BAR_LEN).div_ceil(block.size.max(1)).min(BAR_LEN) as usize;
+fn fullness(block: &BlockSnapshot) -> String {
+    if block.dedicated { "dedicated".to_owned() } else { bar(block.used, block.size) }
+}
+
+fn bar(part: u64, whole: u64) -> String {
+    let full = (part * BAR_LEN).div_ceil(whole.max(1)).min(BAR_LEN) as usize;
     format!("{}{}", "█".repeat(full), "░".repeat(BAR_LEN as usize - full))
 }
 
@@ -195,9 +280,21 @@ mod tests {
     }
 
     #[test]
+    fn the_classes_with_the_most_memory_are_shown() {
+        let object = std::hint::black_box(Box::new([0u64; 100]));
+        let mut out = Vec::new();
+        print_host(&mut out, &polder::host::stats()).unwrap();
+        drop(object);
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.starts_with("\nThe process's heap\n"), "{text}");
+        let classes = text.split_once("\nSize classes\n").unwrap().1.lines();
+        assert!((2..=2 + CLASSES_SHOWN_MAX).contains(&classes.count()), "{text}");
+    }
+
+    #[test]
     fn a_bar_is_as_full_as_its_block() {
-        assert_eq!(bar(&block(100, 0)), "░".repeat(12));
-        assert_eq!(bar(&block(100, 1)), format!("█{}", "░".repeat(11)));
-        assert_eq!(bar(&block(100, 100)), "█".repeat(12));
+        assert_eq!(fullness(&block(100, 0)), "░".repeat(12));
+        assert_eq!(fullness(&block(100, 1)), format!("█{}", "░".repeat(11)));
+        assert_eq!(fullness(&block(100, 100)), "█".repeat(12));
     }
 }

@@ -7,12 +7,12 @@
 mod commands;
 mod copies;
 
-use super::{Findings, Plan, perform};
+use super::{Findings, Memory, Plan, perform};
 use crate::Failure;
 use ash::vk;
 use commands::VulkanStage;
 use polder::vulkan::{Features, Vulkan};
-use polder::{Allocator, Options, Snapshot};
+use polder::{Allocator, Options};
 use thiserror::Error;
 
 /// The latest version of Vulkan that the demo knows.
@@ -75,7 +75,7 @@ pub fn open() -> Result<Context, NoVulkan> {
 /// # Errors
 ///
 /// What ended it early.
-pub fn run(context: &Context, plan: &Plan) -> Result<(Findings, Snapshot), Failure> {
+pub fn run(context: &Context, plan: &Plan) -> Result<(Findings, Memory), Failure> {
     let mut stage = VulkanStage::new(context)?;
     let Context { instance, physical_device, device, features, .. } = context;
     // SAFETY: The device was made from this physical device of this instance, with `features`
