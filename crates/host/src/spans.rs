@@ -23,11 +23,20 @@ const BLOCKS_MOST: usize = 256;
 /// Chunks whose memory goes back in one look at most.
 const PURGE_MOST: usize = (8 << 20) / CHUNK;
 
-/// The size of the first block of all threads, in bytes. Address space, not memory.
-const SHARED_BLOCK: usize = 64 << 20;
+/// How large blocks begin.
+#[cfg(not(feature = "1mib"))]
+mod first_block {
+    /// The size of the first block of all threads, in bytes. Address space, not memory.
+    pub const SIZE: usize = 64 << 20;
+}
+#[cfg(feature = "1mib")]
+mod first_block {
+    /// The size of the first block of all threads, in bytes. The next ones double.
+    pub const SIZE: usize = 1 << 20;
+}
 
 /// The spans of all threads.
-pub static SHARED: Spans = Spans::new(SHARED_BLOCK);
+pub static SHARED: Spans = Spans::new(first_block::SIZE);
 
 /// A supply of spans.
 #[derive(Debug)]
