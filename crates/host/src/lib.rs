@@ -10,6 +10,7 @@ mod api2;
 mod block;
 mod cache;
 mod clock;
+mod colour;
 mod fail;
 mod fork;
 mod guard;

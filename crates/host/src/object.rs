@@ -248,10 +248,10 @@ pub fn usable_size(object: *const u8) -> Option<usize> {
 #[inline]
 pub fn bounds(address: *const u8) -> Option<Range<usize>> {
     let span = map::entry(address.addr()).span()?;
-    let offset = span.offset_of(address.addr())?;
+    span.offset_of(address.addr())?;
     let (object, size) = match span.state() {
         State::Current | State::Sleeping | State::Available => {
-            let (object, room) = slot_at(span, offset)?;
+            let (object, room) = slot_at(span, address.addr())?;
             (object, guard::usable(object, room)?)
         }
         State::Large => (guard::object_of(span).0, guard::usable_large(span)),
@@ -262,12 +262,13 @@ pub fn bounds(address: *const u8) -> Option<Range<usize>> {
     bounds.contains(&address.addr()).then_some(bounds)
 }
 
-fn slot_at(span: &Span, offset: usize) -> Option<(NonNull<u8>, usize)> {
-    let shape = span.class().shape();
+fn slot_at(span: &Span, address: usize) -> Option<(NonNull<u8>, usize)> {
+    let (shape, first) = (span.class().shape(), span.first_slot());
+    let offset = address.checked_sub(first.addr().get())?;
     let (index, size) = (shape.slot_of(offset), shape.size as usize);
     if index >= shape.slots as usize {
         return None;
     }
     // SAFETY: The slot is in the span.
-    Some((unsafe { span.start().add(index * size) }, size))
+    Some((unsafe { first.add(index * size) }, size))
 }

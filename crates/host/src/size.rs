@@ -9,9 +9,10 @@
 //! # Invariants
 //!
 //! 1. A [`Class`] is below [`Class::COUNT`].
-//! 2. The slots of a slab are `size` bytes apart from its first byte on, at least [`SLOTS_LEAST`]
-//!    of them, and what is left behind the last is less than a sixteenth of the slab.
+//! 2. The slots of a slab are `size` bytes apart from [`Shape::first_slot`] on, at least
+//!    [`SLOTS_LEAST`] of them, and what is left of the slab is less than a sixteenth of it.
 
+use crate::colour;
 use polder_core::bins::Bins;
 
 /// The unit of address space, in bytes: one entry of the map each.
@@ -118,7 +119,7 @@ impl Shape {
         while !Self::fits(chunks * CHUNK, size) {
             chunks += 1;
         }
-        let slots = (chunks * CHUNK / size) as u32;
+        let slots = Self::slots_in(chunks * CHUNK, size) as u32;
         let quarter = if slots / 4 == 0 { 1 } else { slots / 4 };
         Self {
             size: size as u32,
@@ -130,10 +131,27 @@ impl Shape {
     }
 
     const fn fits(bytes: usize, size: usize) -> bool {
-        bytes / size >= SLOTS_LEAST && bytes % size * 16 < bytes
+        Self::is_enough(bytes / size, bytes, size)
     }
 
-    /// Returns which slot the byte at `offset` of a slab lies in.
+    const fn is_enough(slots: usize, bytes: usize, size: usize) -> bool {
+        slots >= SLOTS_LEAST && (bytes - slots * size) * 16 < bytes
+    }
+
+    /// As many slots as there is room for, less those that the spread of first slots takes.
+    const fn slots_in(bytes: usize, size: usize) -> usize {
+        let slots = (bytes - colour::SPREAD) / size;
+        if Self::is_enough(slots, bytes, size) { slots } else { bytes / size }
+    }
+
+    /// Returns the offset of the first slot in the slab at this address.
+    #[inline(always)]
+    pub const fn first_slot(&self, slab: usize) -> usize {
+        let left = self.chunks as usize * CHUNK - self.slots as usize * self.size as usize;
+        colour::offset(slab, left, self.size as usize)
+    }
+
+    /// Returns which slot a byte lies in, `offset` bytes from the first slot.
     #[inline]
     pub const fn slot_of(&self, offset: usize) -> usize {
         ((offset as u64 * self.reciprocal) >> RECIPROCAL_BITS) as usize

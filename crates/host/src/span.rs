@@ -118,6 +118,14 @@ impl Span {
         unsafe { NonNull::new_unchecked(self.start.load(Relaxed)) }
     }
 
+    /// Returns where the first slot of a slab begins.
+    #[inline(always)]
+    pub fn first_slot(&self) -> NonNull<u8> {
+        let offset = self.class().shape().first_slot(self.start().addr().get());
+        // SAFETY: The first slot lies in the slab, whose record this is.
+        unsafe { self.start().add(offset) }
+    }
+
     /// Returns what the span is.
     #[inline]
     pub fn state(&self) -> State {

@@ -176,14 +176,15 @@ fn mark(object: usize, size: usize, room: usize) {
 /// Gives an object that stays where it is another size.
 pub fn seal_again(object: NonNull<u8>, size: usize, class: Class) {
     let (address, room) = (object.addr().get(), class.shape().size as usize);
-    check(address, room);
+    // SAFETY: A live object's entry has a span.
+    check(unsafe { map::entry(address).span_unchecked() }, address, room);
     mark(address, size, room);
 }
 
 /// Checks trailers: the object's own, what repeats it, and that of the slot before. Returns the
 /// object's trailer.
 #[inline(always)]
-fn check(object: usize, room: usize) -> u64 {
+fn check(span: &Span, object: usize, room: usize) -> u64 {
     let value = trailer_at(object + room).load(Relaxed);
     let left = left(value);
     if value != trailer(object, left) {
@@ -192,7 +193,7 @@ fn check(object: usize, room: usize) -> u64 {
     if left > TRAILER as u64 {
         check_repeated(object + room - left as usize, object, value);
     }
-    check_before(object, room);
+    check_before(span, object, room);
     value
 }
 
@@ -210,8 +211,8 @@ fn check_repeated(end: usize, object: usize, trailer: u64) {
 }
 
 #[inline(always)]
-fn check_before(object: usize, room: usize) {
-    if object & (CHUNK - 1) == 0 {
+fn check_before(span: &Span, object: usize, room: usize) {
+    if object == span.first_slot().addr().get() {
         return;
     }
     let value = trailer_at(object).load(Relaxed);
@@ -242,15 +243,16 @@ pub unsafe fn open(object: *mut u8, size: Option<usize>) {
     if tag == Tag::NONE {
         return;
     }
+    // SAFETY: The tag says that there is a span.
+    let span = unsafe { entry.span_unchecked() };
     if tag.is_large() {
-        // SAFETY: The tag says that there is a span.
-        return check_large(unsafe { entry.span_unchecked() }, address, size);
+        return check_large(span, address, size);
     }
     if address & (SLOT - 1) != 0 {
         fail::misuse("free within an object, at ", address);
     }
     let room = room_of(tag.class_index());
-    let value = check(address, room);
+    let value = check(span, address, room);
     if size.is_some_and(|size| size as u64 + left(value) != room as u64) {
         fail::misuse("free with a size that is not its own, of ", address);
     }

@@ -167,12 +167,14 @@ impl Local {
     /// one page, at least one. The first is the caller's, the others become the list.
     fn carve(&self, class: Class, span: &Span) -> NonNull<u8> {
         let shape = class.shape();
+        let first = span.first_slot();
+        let before = (first.addr().get() - span.start().addr().get()) as u32;
         let from = span.carved.get();
-        let page_end = (from * shape.size / STEP + 1) * STEP;
-        let to = page_end.div_ceil(shape.size).clamp(from + 1, shape.slots);
+        let page_end = ((before + from * shape.size) / STEP + 1) * STEP;
+        let to = (page_end - before).div_ceil(shape.size).clamp(from + 1, shape.slots);
         let slot = |index: u32| {
             // SAFETY: The index is below the class's number of slots, so the place is in the slab.
-            let place = unsafe { span.start().add((index * shape.size) as usize) };
+            let place = unsafe { first.add((index * shape.size) as usize) };
             // SAFETY: It is a slot that was never handed out.
             unsafe { Slot::new(place) }
         };
