@@ -100,7 +100,7 @@ pub fn is_root() -> bool {
 }
 
 /// The command as a shell line, its own variables first.
-fn shown(command: &Command) -> String {
+pub fn shown(command: &Command) -> String {
     let variables = command
         .get_envs()
         .filter_map(|(key, value)| Some(format!("{}={}", name(key), quoted(value?))));

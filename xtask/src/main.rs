@@ -10,6 +10,7 @@ mod command;
 mod debian;
 mod drivers;
 mod outside;
+mod preload;
 mod report;
 mod tidy;
 mod toolchain;
@@ -56,6 +57,8 @@ enum Task {
         #[arg(long, default_value_t = FUZZ_SECONDS)]
         seconds: u64,
     },
+    /// The C library in place of the system's `malloc`: programs of ours and others with it.
+    Preload,
     /// The benchmark program in `bench`, with these arguments.
     Bench {
         /// What to measure, and the program's own options.
@@ -78,7 +81,8 @@ enum Task {
 
 fn main() -> ExitCode {
     let task = Cli::parse().task;
-    let missing = if matches!(task, Task::Test) { Missing::IsSaid } else { Missing::Fails };
+    let is_many = matches!(task, Task::Test | Task::Preload);
+    let missing = if is_many { Missing::IsSaid } else { Missing::Fails };
     let mut report = Report::new(missing);
     match Workspace::load() {
         Ok(workspace) => run(&task, &mut report, &workspace),
@@ -98,6 +102,7 @@ fn run(task: &Task, report: &mut Report, workspace: &Workspace) {
             let work = || outside::fuzz(workspace, target.as_deref(), *seconds);
             report.step("fuzz", work);
         }
+        Task::Preload => preload::run_all(report, workspace),
         Task::Bench { arguments } => {
             report.step("bench", || outside::bench(workspace, arguments));
         }
@@ -116,6 +121,7 @@ fn run(task: &Task, report: &mut Report, workspace: &Workspace) {
 fn test(report: &mut Report, workspace: &Workspace) {
     let setup = set_up_vulkan(report, workspace);
     report.step("test", checks::test);
+    preload::run_all(report, workspace);
     report.step("tidy", || tidy::run(workspace));
     report.step("loom", || checks::loom(workspace));
     let tests = report.step("vulkan tests", || vulkan::Tests::build(workspace));

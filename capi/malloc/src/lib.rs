@@ -24,3 +24,5 @@ mod operators;
 mod panic;
 #[cfg(not(target_os = "linux"))]
 mod prefixed;
+#[cfg(target_os = "linux")]
+mod report;

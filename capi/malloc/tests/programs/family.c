@@ -10,7 +10,7 @@
 static const char *const NAMES[] = {
     "malloc", "calloc", "realloc", "free", "reallocarray", "memalign", "aligned_alloc",
     "posix_memalign", "valloc", "pvalloc", "malloc_usable_size", "free_sized",
-    "free_aligned_sized", "cfree",
+    "free_aligned_sized", "cfree", "malloc_trim", "mallinfo2", "malloc_stats", "malloc_info",
 };
 
 static volatile size_t HUGE_SIZES[] = {
@@ -272,6 +272,45 @@ static void by_the_library(void) {
     free(memory);
 }
 
+static int is_near(size_t figure, size_t expected) {
+    return figure > expected - expected / 8 && figure < expected + expected / 4;
+}
+
+// Figures follow what is allocated, and what is free goes back when that is asked for.
+static void told(void) {
+    enum { SMALL = 20000, LARGE = 20 };
+    static void *small[SMALL], *large[LARGE];
+    malloc_trim(0);
+    struct mallinfo2 before = mallinfo2();
+    for (int i = 0; i < SMALL; i++) memset(small[i] = malloc(1000), 1, 1000);
+    for (int i = 0; i < LARGE; i++) memset(large[i] = malloc(1000000), 1, 1000000);
+    struct mallinfo2 full = mallinfo2();
+    CHECK(full.hblks - before.hblks == LARGE);
+    CHECK(is_near(full.hblkhd - before.hblkhd, LARGE * 1000000));
+    CHECK(is_near(full.uordblks - before.uordblks, SMALL * 1000));
+    CHECK(full.arena >= full.uordblks && full.arena == full.uordblks + full.fordblks);
+    char *text = NULL;
+    size_t size = 0;
+    FILE *stream = open_memstream(&text, &size);
+    CHECK(malloc_info(1, stream) == EINVAL);
+    CHECK(malloc_info(0, stream) == 0);
+    fclose(stream);
+    CHECK(strncmp(text, "<malloc version=", 16) == 0 && strstr(text, "</malloc>\n"));
+    CHECK(strstr(text, "<size bytes=\"1024\" used=\"20"));
+    free(text);
+    for (int i = 0; i < SMALL; i++) free(small[i]);
+    for (int i = 0; i < LARGE; i++) free(large[i]);
+    struct mallinfo2 empty = mallinfo2();
+    CHECK(empty.hblks == before.hblks);
+    CHECK(empty.uordblks < before.uordblks + SMALL * 10);
+    long resident = status_kib("VmRSS");
+    errno = KEPT;
+    CHECK(malloc_trim(0) == 1);
+    CHECK(errno == KEPT);
+    CHECK(resident - status_kib("VmRSS") > (SMALL + LARGE * 1000) * 9 / 10);
+    malloc_stats();
+}
+
 int main(void) {
     begin();
     for (size_t i = 0; i < COUNT(NAMES); i++) {
@@ -289,5 +328,6 @@ int main(void) {
     kept();
     sized();
     by_the_library();
+    told();
     return end();
 }

@@ -6,7 +6,7 @@
 #include <pthread.h>
 #include <sys/resource.h>
 
-#define OBJECTS_MOST 4000000
+#define OBJECTS_MOST 20000000
 
 // Allocates objects of a size, linked, until there is no memory; returns how many, all freed.
 static size_t exhaust(size_t size) {

@@ -16,7 +16,8 @@ static void *work(void *number) {
     uint64_t state = (uintptr_t)number * 2654435761u + 1;
     void *objects[100];
     for (int i = 0; i < 100; i++) {
-        size_t size = next(&state) % (i % 10 == 0 ? 60000 : 1000);
+        // The same in each thread, so that a hundred of them have met all there is to meet.
+        size_t size = i % 10 == 0 ? 600 * i : 10 * i;
         objects[i] = malloc(size);
         CHECK(objects[i]);
         memset(objects[i], 1, size);

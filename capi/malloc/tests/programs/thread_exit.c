@@ -85,7 +85,8 @@ int main(void) {
     run();
     long grown = status_kib("VmRSS") - before;
     CHECK(atomic_load(&destroyed) == 3 * THREADS / 4 * 3 * KEYS * ROUNDS);
-    CHECK(grown < 4096);
+    // What eight threads hold at once varies; what all 800 did is a hundred times this.
+    CHECK(grown < 16 << 10);
     printf("%ld KiB more after three times the threads\n", grown);
     for (int i = 0; i < LEFT; i++) free(atomic_exchange(&left[i], NULL));
     return end();
