@@ -142,7 +142,9 @@ impl Local {
     /// Takes a slot of a class, if its list has one.
     #[inline(always)]
     pub fn allocate_quick(&'static self, class: Class) -> Option<NonNull<u8>> {
-        Some(self.list(class).pop()?.object())
+        let slot = self.list(class).pop()?;
+        self.tally.allocated(class);
+        Some(slot.object())
     }
 
     /// Takes a slot of a class.
@@ -187,6 +189,7 @@ impl Local {
     /// Takes a slot of one of its own slabs back.
     #[inline(always)]
     fn take_back(&'static self, slot: Slot, span: &'static Span) {
+        self.tally.freed(span);
         guard::take_back(self, &span.freed, slot);
         let needed = span.needed.get().wrapping_sub(1);
         span.needed.set(needed);

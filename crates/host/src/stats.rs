@@ -3,13 +3,14 @@
 use crate::pool;
 use crate::size::Class;
 use crate::spans::{Held, SHARED};
-use crate::tally::Totals;
+use crate::tally::{ClassTotals, Totals};
 
 /// What a heap holds and what is used of it, in bytes where nothing else is said.
 ///
 /// Objects in slabs count as used from the time that they are put on a thread's list until enough
 /// of their neighbours are free too, so `used` may be a little too much: for each class and thread
-/// at most a list's length and a quarter of a slab.
+/// at most a list's length and a quarter of a slab. With the feature `stats` it is exact; what
+/// `hardened` keeps from being used again counts as used.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Stats {
@@ -40,6 +41,8 @@ pub struct ClassStats {
     pub size: u64,
     /// Objects in use.
     pub used: u64,
+    /// Objects that were ever allocated. Counted with the feature `stats`; 0 without.
+    pub allocated: u64,
     /// Slabs.
     pub slabs: u64,
     /// Slots of all slabs.
@@ -55,12 +58,13 @@ impl Stats {
 
     pub(crate) fn of(held: Held, totals: &Totals) -> Self {
         let mut classes = [ClassStats::default(); Class::COUNT];
-        for (class, (stats, &(used, slabs))) in
-            Class::all().zip(classes.iter_mut().zip(&totals.classes))
-        {
+        for (class, (stats, sums)) in Class::all().zip(classes.iter_mut().zip(&totals.classes)) {
+            let &ClassTotals { used, allocated, slabs } = sums;
             let shape = class.shape();
             let slots = slabs * u64::from(shape.slots);
-            *stats = ClassStats { size: shape.size.into(), used: used.min(slots), slabs, slots };
+            // Threads go on meanwhile, so a sum may have a free without its allocation.
+            let used = if used > u64::MAX / 2 { 0 } else { used.min(slots) };
+            *stats = ClassStats { size: shape.size.into(), used, allocated, slabs, slots };
         }
         let small: u64 = classes.iter().map(|class| class.size * class.used).sum();
         Self {

@@ -1,8 +1,17 @@
-//! What one local counts, on slow ways only: written by its thread, read by anybody.
+//! What one local counts: written by its thread, read by anybody.
 //!
-//! Slots count as used from the moment they are put on a class's list until their slab has seen
-//! enough of them come back to change its state. So what is told is at most a list and a wake
-//! threshold too much for each class and thread, and the quick ways count nothing.
+//! How the slots in use are counted is in one of two files: `rough` counts on slow ways alone,
+//! `exact`, with the feature `stats`, each one.
+
+#[cfg(feature = "stats")]
+mod exact;
+#[cfg(not(feature = "stats"))]
+mod rough;
+
+#[cfg(feature = "stats")]
+use exact::Used;
+#[cfg(not(feature = "stats"))]
+use rough::Used;
 
 use crate::size::Class;
 use core::sync::atomic::AtomicU64;
@@ -44,13 +53,13 @@ pub struct Tally {
 
 #[derive(Debug)]
 struct ClassTally {
-    used: Count,
+    used: Used,
     slabs: Count,
 }
 
 impl ClassTally {
     const fn new() -> Self {
-        Self { used: Count::new(), slabs: Count::new() }
+        Self { used: Used::new(), slabs: Count::new() }
     }
 }
 
@@ -58,14 +67,25 @@ impl ClassTally {
 /// allocated; the sums are not.
 #[derive(Clone, Copy, Debug)]
 pub struct Totals {
-    /// Slots in use and slabs, of each class.
-    pub classes: [(u64, u64); Class::COUNT],
+    /// What each class has.
+    pub classes: [ClassTotals; Class::COUNT],
     /// Large objects.
     pub large: u64,
     /// Bytes of their spans.
     pub large_bytes: u64,
     /// Objects that came back from other threads.
     pub received: u64,
+}
+
+/// The sums of one class.
+#[derive(Clone, Copy, Debug)]
+pub struct ClassTotals {
+    /// Slots in use.
+    pub used: u64,
+    /// Slots that were ever handed out, where that is counted.
+    pub allocated: u64,
+    /// Slabs.
+    pub slabs: u64,
 }
 
 impl Tally {
@@ -81,16 +101,6 @@ impl Tally {
 
     fn class(&self, class: Class) -> &ClassTally {
         &self.classes[class.index()]
-    }
-
-    /// Counts slots put on a list.
-    pub fn took(&self, class: Class, slots: u32) {
-        self.class(class).used.add(slots.into());
-    }
-
-    /// Counts slots known to have come back.
-    pub fn returned(&self, class: Class, slots: u32) {
-        self.class(class).used.subtract(slots.into());
     }
 
     /// Counts a new slab.
@@ -123,14 +133,19 @@ impl Tally {
 
 impl Totals {
     /// Sums of nothing.
-    pub const ZERO: Self =
-        Self { classes: [(0, 0); Class::COUNT], large: 0, large_bytes: 0, received: 0 };
+    pub const ZERO: Self = Self {
+        classes: [ClassTotals { used: 0, allocated: 0, slabs: 0 }; Class::COUNT],
+        large: 0,
+        large_bytes: 0,
+        received: 0,
+    };
 
     /// Adds one local's.
     pub fn add(&mut self, tally: &Tally) {
-        for ((used, slabs), class) in self.classes.iter_mut().zip(&tally.classes) {
-            *used = used.wrapping_add(class.used.get());
-            *slabs = slabs.wrapping_add(class.slabs.get());
+        for (sum, class) in self.classes.iter_mut().zip(&tally.classes) {
+            sum.used = sum.used.wrapping_add(class.used.used());
+            sum.allocated = sum.allocated.wrapping_add(class.used.allocated());
+            sum.slabs = sum.slabs.wrapping_add(class.slabs.get());
         }
         self.large = self.large.wrapping_add(tally.large.get());
         self.large_bytes = self.large_bytes.wrapping_add(tally.large_bytes.get());

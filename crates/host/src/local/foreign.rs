@@ -45,7 +45,11 @@ impl Local {
         let span = unsafe { entry.span_unchecked() };
         // SAFETY: The caller gives the object up.
         let slot = unsafe { Slot::new(object) };
-        self.outgoing.put(slot, span, owner, class.shape().size)
+        let is_put = self.outgoing.put(slot, span, owner, class.shape().size);
+        if is_put {
+            self.tally.freed(span);
+        }
+        is_put
     }
 
     /// # Safety

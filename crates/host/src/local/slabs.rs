@@ -93,6 +93,7 @@ impl Local {
         span.needed.set(NEVER);
         let first = span.freed.take()?;
         self.list(class).set(first.next());
+        self.tally.allocated(class);
         Some(first.object())
     }
 
@@ -182,6 +183,7 @@ impl Local {
         self.list(class).set(rest);
         span.carved.set(to);
         self.tally.took(class, to - from);
+        self.tally.allocated(class);
         if to == shape.slots {
             self.slabs(class).fresh.set(None);
         }
