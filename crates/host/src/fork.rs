@@ -9,19 +9,19 @@ use crate::spans::SHARED;
 use crate::thread;
 
 /// Before a fork, in the thread that forks.
-pub fn before() {
+pub extern "C" fn before() {
     pool::hold();
     SHARED.hold();
 }
 
 /// After a fork, in the parent.
-pub fn parent() {
+pub extern "C" fn parent() {
     SHARED.let_go();
     pool::let_go();
 }
 
 /// After a fork, in the child.
-pub fn child() {
+pub extern "C" fn child() {
     SHARED.let_go();
     pool::let_go();
     // SAFETY: The child has one thread, this one.

@@ -23,11 +23,42 @@
 //! | `write(text)` | text to the standard error |
 //! | `abort()` | ends the process |
 //! | `at_thread_exit(value)` | hands `value` to `thread::on_exit` when this thread ends |
-//! | `at_fork()` | calls `fork::{before, parent, child}` around each fork |
+//! | `at_fork(before, parent, child)` | calls functions around each fork |
 //! | `at_exit(function)` | calls a function when the process ends |
 
+#[cfg(any(target_os = "macos", target_os = "freebsd"))]
+mod bsd;
+#[cfg(target_os = "freebsd")]
+mod freebsd;
 #[cfg(target_os = "linux")]
 mod linux;
+#[cfg(target_os = "macos")]
+mod macos;
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
 
+#[cfg(any(target_os = "macos", target_os = "freebsd"))]
+pub use bsd::*;
+#[cfg(target_os = "freebsd")]
+pub use freebsd::*;
 #[cfg(target_os = "linux")]
 pub use linux::*;
+#[cfg(target_os = "macos")]
+pub use macos::*;
+#[cfg(unix)]
+pub use unix::*;
+#[cfg(windows)]
+pub use windows::*;
+
+#[cfg(not(any(
+    target_os = "freebsd",
+    target_os = "linux",
+    target_os = "macos",
+    target_os = "windows"
+)))]
+compile_error!("polder-host runs on Linux, macOS, Windows and FreeBSD");
+
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("polder-host needs addresses of 64 bits");

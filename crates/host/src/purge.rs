@@ -7,7 +7,6 @@ use crate::pool;
 use crate::settings;
 use crate::spans::SHARED;
 use crate::thread;
-use core::ffi::c_void;
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -48,7 +47,7 @@ pub fn start() {
     }
 }
 
-extern "C" fn work(_: *mut c_void) -> *mut c_void {
+fn work() {
     loop {
         os::sleep_ms(settings::epoch_ms());
         look();

@@ -1,5 +1,6 @@
 //! What is done once, when the first thread has its local.
 
+use crate::fork;
 use crate::os;
 use crate::settings;
 use core::sync::atomic::AtomicBool;
@@ -12,6 +13,6 @@ pub fn once() {
     // No partner: whoever swaps first does it, and nobody waits for it.
     if !IS_DONE.load(Relaxed) && !IS_DONE.swap(true, Relaxed) {
         settings::read();
-        os::at_fork();
+        os::at_fork(fork::before, fork::parent, fork::child);
     }
 }

@@ -10,6 +10,12 @@ use by_word::{get, set};
 #[cfg(feature = "std")]
 use by_std::{get, set};
 
+#[cfg(not(any(
+    feature = "std",
+    all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))
+)))]
+compile_error!("without its feature `std` polder-host runs on Linux, x86-64 and aarch64, alone");
+
 use crate::guard;
 use crate::local::{DEPARTED, EMPTY, Local};
 use crate::os;
