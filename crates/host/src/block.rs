@@ -6,13 +6,17 @@
 //! growing steps, so that a small program makes one system call and none is charged for more than
 //! it uses where overcommitting is off.
 //!
+//! The system's pages may be longer than a chunk. Then chunks share a page: what is committed ends
+//! with a page, and a page goes back when all of its chunks are free.
+//!
 //! # Invariants
 //!
-//! 1. Chunks below `committed` are usable.
-//! 2. A free chunk whose byte in `dirty` is 0 reads as zero; else the byte is the epoch in which
-//!    it became free. Chunks in use have 0.
-//! 3. `dirty_chunks` of those bytes are not 0.
+//! 1. Chunks below `committed` are usable. `base`, `committed` and `chunks` stand at pages' ends.
+//! 2. The byte of a chunk in `dirty` is [`USED`] where it is in a span, 0 where it is free and
+//!    reads as zero, else the epoch in which it became free.
+//! 3. `dirty_chunks` of those bytes are epochs.
 
+use crate::clock;
 use crate::guard;
 use crate::map;
 use crate::os;
@@ -30,6 +34,8 @@ const LIMIT_SHARE: usize = 8;
 /// What is committed beyond need: at least this many chunks, or a part of what is committed.
 const COMMIT_LEAST: usize = 16;
 const COMMIT_SHARE: usize = 4;
+/// Stands for an epoch where a chunk is used.
+const USED: u8 = clock::EPOCHS + 1;
 /// Bins of a space with the most chunks that a block can have.
 const HEADS_MOST: usize = 1024;
 
@@ -43,6 +49,8 @@ pub struct Block {
     /// The first chunk.
     base: NonNull<u8>,
     chunks: usize,
+    /// Chunks of a page; 1 where pages are shorter.
+    page_chunks: usize,
     committed: usize,
     space: ChunkSpace,
     spans: NonNull<Span>,
@@ -90,8 +98,11 @@ impl Fit for AlignedAddress {
     }
 }
 
-/// Where the parts of a header lie, in bytes from its beginning.
+/// Of how many chunks a block is, and where the parts of its header lie, in bytes from its
+/// beginning.
 struct Header {
+    chunks: usize,
+    page_chunks: usize,
     heads: usize,
     dirty: usize,
     records: usize,
@@ -100,16 +111,28 @@ struct Header {
 }
 
 impl Header {
-    fn of(chunks: usize) -> Self {
+    /// The header of a block of so many chunks, or a few more that fill the last page.
+    fn of(chunks: usize, page_chunks: usize) -> Self {
+        let chunks = chunks.next_multiple_of(page_chunks);
         let heads = size_of::<Block>().next_multiple_of(64);
         let dirty = heads + HEADS_MOST.min(heads_of(chunks)) * size_of::<u32>();
         let records = (dirty + chunks).next_multiple_of(align_of::<Span>());
         // A space of this many chunks has at most as many regions, and two spare records.
         let spans = records + (chunks + 2) * size_of::<Record>();
         let spans = spans.next_multiple_of(align_of::<Span>());
-        let size = (spans + chunks * size_of::<Span>()).next_multiple_of(CHUNK);
-        Self { heads, dirty, records, spans, size }
+        let size = (spans + chunks * size_of::<Span>()).next_multiple_of(page_chunks * CHUNK);
+        Self { chunks, page_chunks, heads, dirty, records, spans, size }
     }
+}
+
+/// Returns how many chunks a page has; 1 where pages are shorter.
+pub fn page_chunks() -> usize {
+    os::page_size().div_ceil(CHUNK)
+}
+
+/// Bytes between a header and the first chunk, whole pages of so many chunks.
+const fn gap_of(page_chunks: usize) -> usize {
+    guard::GAP.next_multiple_of(page_chunks * CHUNK)
 }
 
 fn heads_of(chunks: usize) -> usize {
@@ -125,7 +148,7 @@ impl Block {
         let wished = size.min(SIZE_MOST).min(limit) / CHUNK;
         let mut tried = wished.max(least);
         loop {
-            if let Some(block) = Self::reserve_exactly(tried) {
+            if let Some(block) = Self::reserve_pages(tried, page_chunks()) {
                 return Some(block);
             }
             if tried == least {
@@ -135,20 +158,21 @@ impl Block {
         }
     }
 
-    fn reserve_exactly(chunks: usize) -> Option<NonNull<Self>> {
-        let header = Header::of(chunks);
-        // One chunk more, to begin at a multiple of a chunk.
-        let size = chunks.checked_add(1)?.checked_mul(CHUNK)?;
-        let size = size.checked_add(header.size + guard::GAP)?;
-        let block = Self::place(size, chunks, &header, map::hint())?;
-        Some(block)
+    fn reserve_pages(chunks: usize, page_chunks: usize) -> Option<NonNull<Self>> {
+        let most = chunks.checked_add(2 * page_chunks)?;
+        // Header and chunks together are less than twice the chunks, and some pages.
+        most.checked_mul(2 * CHUNK)?;
+        let header = Header::of(chunks, page_chunks);
+        // One page or chunk more, to begin at a multiple of a chunk.
+        let size = header.size + gap_of(page_chunks) + (header.chunks + page_chunks) * CHUNK;
+        Self::place(size, &header, map::hint())
     }
 
     /// Reserves, in the window of the map: near the hint when the system's own choice is outside.
-    fn place(size: usize, chunks: usize, header: &Header, hint: usize) -> Option<NonNull<Self>> {
+    fn place(size: usize, header: &Header, hint: usize) -> Option<NonNull<Self>> {
         [0, hint].into_iter().find_map(|hint| {
             let reservation = os::reserve(size, hint)?;
-            let begun = Self::begin(reservation, size, chunks, header);
+            let begun = Self::begin(reservation, size, header);
             if begun.is_none() {
                 // SAFETY: It was reserved a moment ago, and nobody else knows of it.
                 unsafe { os::release(reservation, size) };
@@ -160,15 +184,15 @@ impl Block {
     fn begin(
         reservation: NonNull<u8>,
         reserved: usize,
-        chunks: usize,
         header: &Header,
     ) -> Option<NonNull<Self>> {
+        let (chunks, page_chunks) = (header.chunks, header.page_chunks);
         let skip = reservation.addr().get().wrapping_neg() & (CHUNK - 1);
         // SAFETY: The reservation is a chunk longer than header and chunks.
         let start = unsafe { reservation.add(skip) };
         // SAFETY: As above.
-        let base = unsafe { start.add(header.size + guard::GAP) };
-        let committed = COMMIT_LEAST.min(chunks);
+        let base = unsafe { start.add(header.size + gap_of(page_chunks)) };
+        let committed = COMMIT_LEAST.next_multiple_of(page_chunks).min(chunks);
         if !Self::commit_first(start, base, header.size, committed * CHUNK)
             || !map::cover(base, chunks * CHUNK)
         {
@@ -181,6 +205,7 @@ impl Block {
             reserved,
             base,
             chunks,
+            page_chunks,
             committed,
             space: Space::new(chunks as u64, records, heads).ok()?,
             // SAFETY: The offset is in the header.
@@ -272,12 +297,12 @@ impl Block {
     fn claim(&mut self, first: usize, chunks: usize) -> bool {
         let dirty = &mut self.dirty[first..first + chunks];
         // All bytes at once is what the compiler makes quick.
-        if dirty.iter().fold(0, |all, epoch| all | epoch) == 0 {
-            return true;
+        let is_zero = dirty.iter().fold(0, |all, epoch| all | epoch) == 0;
+        if !is_zero {
+            self.dirty_chunks -= dirty.iter().filter(|&&epoch| epoch != 0).count();
         }
-        self.dirty_chunks -= dirty.iter().filter(|&&epoch| epoch != 0).count();
-        dirty.fill(0);
-        false
+        dirty.fill(USED);
+        is_zero
     }
 
     /// Makes the chunks below `end` usable.
@@ -286,8 +311,9 @@ impl Block {
             return true;
         }
         let more = COMMIT_LEAST.max(self.committed / COMMIT_SHARE);
-        let wished = end.max(self.committed + more).min(self.chunks);
-        self.commit_to(wished) || self.commit_to(end)
+        let wished = end.max(self.committed + more).next_multiple_of(self.page_chunks);
+        let needed = end.next_multiple_of(self.page_chunks);
+        self.commit_to(wished.min(self.chunks)) || self.commit_to(needed)
     }
 
     fn commit_to(&mut self, end: usize) -> bool {
@@ -301,33 +327,46 @@ impl Block {
         usable
     }
 
-    /// Gives back the memory of up to `most` free chunks that `is_due` says so of, by their epoch.
+    /// Gives back the memory of about `most` free chunks that `is_due` says so of, by their epoch.
     /// Returns how many.
     pub fn purge(&mut self, most: usize, is_due: impl Fn(u8) -> bool) -> usize {
-        let mut purged = 0;
-        let mut at = 0;
+        let is_due = |epoch: u8| epoch != 0 && epoch != USED && is_due(epoch);
+        let (mut purged, mut at) = (0, 0);
         while purged < most && self.dirty_chunks > 0 {
-            let due = |&epoch: &u8| epoch != 0 && is_due(epoch);
-            let Some(found) = self.dirty[at..self.committed].iter().position(due) else { break };
-            let first = at + found;
-            let run = self.dirty[first..self.committed].iter().take_while(|epoch| due(epoch));
-            let chunks = run.count().min(most - purged);
+            let mut rest = self.dirty[at..self.committed].iter();
+            let Some(found) = rest.position(|&epoch| is_due(epoch)) else { break };
+            let first = (at + found) / self.page_chunks * self.page_chunks;
+            let pages = (most - purged).div_ceil(self.page_chunks);
+            let chunks = self.pages_due(first, pages, is_due) * self.page_chunks;
             purged += self.purge_run(first, chunks);
-            at = first + chunks;
+            at = first + chunks.max(self.page_chunks);
         }
         purged
     }
 
+    /// Returns how many pages from a chunk on, up to `most`, have no chunk that is used or not due.
+    fn pages_due(&self, first: usize, most: usize, is_due: impl Fn(u8) -> bool) -> usize {
+        let is_page_due = |page: &&[u8]| {
+            page.iter().any(|&epoch| is_due(epoch))
+                && page.iter().all(|&epoch| epoch == 0 || is_due(epoch))
+        };
+        let pages = self.dirty[first..self.committed].chunks_exact(self.page_chunks);
+        pages.take(most).take_while(is_page_due).count()
+    }
+
+    /// Gives back the memory of free chunks, whole pages. Returns how many were dirty.
     fn purge_run(&mut self, first: usize, chunks: usize) -> usize {
         // SAFETY: The chunks are ours.
         let start = unsafe { self.base.add(first * CHUNK) };
         // SAFETY: They are committed and free (invariant 2), so nobody needs what they hold.
-        if !unsafe { os::decommit(start, chunks * CHUNK) } {
+        if chunks == 0 || !unsafe { os::decommit(start, chunks * CHUNK) } {
             return 0;
         }
-        self.dirty[first..first + chunks].fill(0);
-        self.dirty_chunks -= chunks;
-        chunks
+        let dirty = &mut self.dirty[first..first + chunks];
+        let purged = dirty.iter().filter(|&&epoch| epoch != 0).count();
+        dirty.fill(0);
+        self.dirty_chunks -= purged;
+        purged
     }
 
     /// Releases a block no span of which is used, and its entries.
@@ -393,4 +432,73 @@ fn part<T>(start: NonNull<u8>, offset: usize, len: usize) -> &'static mut [T] {
     // SAFETY: As above; the memory is committed and zero, which is valid for the integers that
     // these parts are made of, and each part is taken once.
     unsafe { NonNull::slice_from_raw_parts(place, len).as_mut() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Block, Taken};
+    use crate::size::CHUNK;
+
+    /// As on a system whose pages have four chunks.
+    const PAGE_CHUNKS: usize = 4;
+    const CHUNKS: usize = 1001;
+
+    fn block() -> &'static mut Block {
+        let mut block = Block::reserve_pages(CHUNKS, PAGE_CHUNKS).unwrap();
+        // SAFETY: The block is new, and never released.
+        unsafe { block.as_mut() }
+    }
+
+    fn fill(taken: Taken) {
+        // SAFETY: The span was taken a moment ago, and has that many bytes.
+        unsafe { taken.span.start().write_bytes(7, taken.span.size()) };
+    }
+
+    fn holds(taken: Taken, byte: u8) -> bool {
+        // SAFETY: The span is in the test's hands, and has that many bytes.
+        let bytes = unsafe {
+            core::slice::from_raw_parts(taken.span.start().as_ptr(), taken.span.size())
+        };
+        bytes.iter().all(|&found| found == byte)
+    }
+
+    #[test]
+    fn what_is_committed_ends_with_a_page() {
+        let block = block();
+        let header = block.base.addr().get() - (&raw const *block).addr();
+        assert_eq!(header % (PAGE_CHUNKS * CHUNK), 0);
+        assert!(block.chunks >= CHUNKS);
+        while block.take(7, 1).is_some() {
+            assert_eq!(block.committed % PAGE_CHUNKS, 0);
+        }
+        assert_eq!(block.committed, block.chunks);
+    }
+
+    #[test]
+    fn a_page_goes_back_when_all_of_its_chunks_are_free() {
+        let block = block();
+        let taken: [Taken; 2 * PAGE_CHUNKS] = core::array::from_fn(|_| block.take(1, 1).unwrap());
+        taken.into_iter().for_each(fill);
+        for index in [0, 1, 2, 4, 5, 6, 7] {
+            block.give(taken[index].span, 1);
+        }
+        assert_eq!(block.purge(usize::MAX, |_| true), PAGE_CHUNKS);
+        assert!(holds(taken[3], 7), "a chunk in use shares its page with free ones");
+        assert_eq!(block.dirty_chunks(), PAGE_CHUNKS - 1);
+        block.give(taken[3].span, 1);
+        assert_eq!(block.purge(usize::MAX, |_| true), PAGE_CHUNKS);
+        let again = block.take(2 * PAGE_CHUNKS, 1).unwrap();
+        assert!(again.is_zero && holds(again, 0));
+    }
+
+    #[test]
+    fn a_page_with_a_chunk_that_is_free_for_too_short_stays() {
+        let block = block();
+        let taken: [Taken; PAGE_CHUNKS] = core::array::from_fn(|_| block.take(1, 1).unwrap());
+        for (index, taken) in taken.into_iter().enumerate() {
+            block.give(taken.span, 1 + index as u8);
+        }
+        assert_eq!(block.purge(usize::MAX, |epoch| epoch < 4), 0);
+        assert_eq!(block.purge(usize::MAX, |epoch| epoch < 5), PAGE_CHUNKS);
+    }
 }

@@ -1,4 +1,4 @@
-//! Time in epochs: half a purge delay each, numbered from 1 to 255 and again from 1.
+//! Time in epochs: half a purge delay each, numbered from 1 to 254 and again from 1.
 //!
 //! The number is looked up on slow ways once in a while and kept in a word that anybody reads, so
 //! that a free can say when it was without asking the system.
@@ -10,7 +10,8 @@ use core::sync::atomic::Ordering::Relaxed;
 
 /// Epochs that free memory is kept.
 const EPOCHS_KEPT: u8 = 2;
-const EPOCHS: u8 = 255;
+/// How many there are; the number behind the last is free for other use.
+pub const EPOCHS: u8 = 254;
 
 static EPOCH: AtomicU8 = AtomicU8::new(1);
 
@@ -56,7 +57,7 @@ mod tests {
     #[test]
     fn what_became_free_is_old_two_epochs_later() {
         for stamp in 1..=EPOCHS {
-            let later = |epochs: u8| ((u32::from(stamp - 1) + u32::from(epochs)) % 255) as u8 + 1;
+            let later = |epochs: u8| ((u32::from(stamp - 1) + u32::from(epochs)) % u32::from(EPOCHS)) as u8 + 1;
             assert!(!is_old(stamp, later(0)));
             assert!(!is_old(stamp, later(1)));
             assert!((2..EPOCHS).all(|epochs| is_old(stamp, later(epochs))));

@@ -117,13 +117,33 @@ fn allocate_large_zeroed(local: &'static Local, size: usize, align: usize) -> Op
     if large.is_zero {
         return Some(object);
     }
-    let pages = chunks_of(size) * CHUNK;
-    // SAFETY: The object is whole chunks, and nobody needs what they hold.
-    if size < DECOMMIT_LEAST || !unsafe { os::decommit(object, pages) } {
+    if size < DECOMMIT_LEAST || !zero_pages(object, size) {
         // SAFETY: The object has that many bytes and nobody else knows of it.
         unsafe { object.write_bytes(0, size) };
     }
     Some(object)
+}
+
+/// Makes a new object zero by giving its pages back. Where pages are longer than chunks, it may
+/// share its first and its last one with others. False when the system refuses.
+fn zero_pages(object: NonNull<u8>, size: usize) -> bool {
+    let (start, page) = (object.addr().get(), os::page_size());
+    let end = start + chunks_of(size) * CHUNK;
+    let first = start.next_multiple_of(page) - start;
+    let last = (end & !(page - 1)) - start;
+    // SAFETY: The object is longer than two pages, so it has that many bytes.
+    let pages = unsafe { object.add(first) };
+    // SAFETY: The pages are the object's alone, and nobody needs what they hold.
+    if !unsafe { os::decommit(pages, last - first) } {
+        return false;
+    }
+    // SAFETY: The object has that many bytes and nobody else knows of it.
+    unsafe { object.write_bytes(0, first) };
+    // SAFETY: As above.
+    let rest = unsafe { object.add(last) };
+    // SAFETY: As above.
+    unsafe { rest.write_bytes(0, size.saturating_sub(last)) };
+    true
 }
 
 /// Frees an object.

@@ -6,7 +6,7 @@
 
 use super::Local;
 use crate::cache::Which;
-use crate::block::Taken;
+use crate::block::{Taken, page_chunks};
 use crate::clock;
 use crate::fail;
 use crate::guard;
@@ -154,21 +154,31 @@ impl Local {
         true
     }
 
+    /// Moves an object to another span by moving its pages. What of it is less than a page, where
+    /// pages are longer than chunks, is copied.
     fn relocate(
         &'static self,
         span: &'static Span,
         size: usize,
         align: usize,
     ) -> Option<Grown> {
-        let (source, room) = guard::object_of(span);
+        let ((source, room), page) = (guard::object_of(span), os::page_size());
         let kept = room.min(chunks_of(size) * CHUNK);
-        let is_ours = map::entry(span.start().addr().get()).tag() == Tag::large(None);
-        if kept < RELOCATE_LEAST || !is_ours || self.is_nobody() {
+        let is_ours = map::entry(source.addr().get()).tag() == Tag::large(None);
+        let is_page = source.addr().get() % page == 0;
+        if kept < RELOCATE_LEAST || !is_ours || !is_page || self.is_nobody() {
             return None;
         }
-        let target = self.allocate_large(size, align)?;
+        let target = self.allocate_large(size, align.max(page_chunks()))?;
+        let moved = kept & !(page - 1);
         // SAFETY: Both are spans in use of our own, and nobody needs what the new one holds.
-        if unsafe { os::relocate(source, target.object, kept) } {
+        if unsafe { os::relocate(source, target.object, moved) } {
+            // SAFETY: Both spans have `kept` bytes at least.
+            let from = unsafe { source.add(moved) };
+            // SAFETY: As above.
+            let to = unsafe { target.object.add(moved) };
+            // SAFETY: As above; they are apart from one another.
+            unsafe { to.copy_from_nonoverlapping(from, kept - moved) };
             self.free_large(source, span);
             return Some(Grown::Moved(target.object));
         }
