@@ -62,3 +62,6 @@ compile_error!("polder-host runs on Linux, macOS, Windows and FreeBSD");
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("polder-host needs addresses of 64 bits");
+
+#[cfg(test)]
+mod tests;
