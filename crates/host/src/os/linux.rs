@@ -1,7 +1,11 @@
 //! Linux, with any C library.
 
+mod relocate;
+
+pub use relocate::relocate;
+
 use super::keep_error_number;
-use core::ffi::{c_char, c_void};
+use core::ffi::c_char;
 use core::ptr::{NonNull, null};
 use core::sync::atomic::AtomicU32;
 
@@ -22,21 +26,6 @@ pub unsafe fn decommit(base: NonNull<u8>, size: usize) -> bool {
     keep_error_number(|| unsafe {
         libc::madvise(base.as_ptr().cast(), size, libc::MADV_DONTNEED) == 0
     })
-}
-
-/// Moves the pages of `source` to `target` without copying them; the source then reads as zero.
-/// False where the system can't, and nothing has changed.
-///
-/// # Safety
-///
-/// - Both ranges are committed, do not overlap, and are the caller's.
-/// - What the target holds is needed by nobody.
-pub unsafe fn relocate(source: NonNull<u8>, target: NonNull<u8>, size: usize) -> bool {
-    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | libc::MREMAP_DONTUNMAP;
-    let (source, target) = (source.as_ptr().cast::<c_void>(), target.as_ptr().cast::<c_void>());
-    // SAFETY: Both ranges are the caller's, the target's contents are given up, and the source
-    // stays mapped.
-    unsafe { libc::mremap(source, size, size, flags, target) != libc::MAP_FAILED }
 }
 
 /// Sleeps while `word` holds `value`; may return early.

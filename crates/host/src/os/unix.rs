@@ -165,10 +165,8 @@ fn without_signals<R>(work: impl FnOnce() -> R) -> R {
 
 /// Waits.
 pub fn sleep_ms(time: u64) {
-    let time = libc::timespec {
-        tv_sec: (time / 1000) as _,
-        tv_nsec: (time % 1000 * 1_000_000) as _,
-    };
+    let time =
+        libc::timespec { tv_sec: (time / 1000) as _, tv_nsec: (time % 1000 * 1_000_000) as _ };
     // SAFETY: The time is given, and nobody asks for the rest.
     unsafe { libc::nanosleep(&raw const time, null_mut()) };
 }
