@@ -79,13 +79,6 @@ impl Line {
     }
 }
 
-/// Ends the process: what the program did, and with which object.
-#[cold]
-#[inline(never)]
-pub fn misuse(what: &str, address: usize) -> ! {
-    Line::new().text(what).address(address).abort()
-}
-
 /// Ends the process: the program frees what is not a live object of ours.
 #[cold]
 pub fn invalid_free(address: usize) -> ! {

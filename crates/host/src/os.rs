@@ -26,6 +26,9 @@
 //! | `at_fork(before, parent, child)` | calls functions around each fork |
 //! | `at_exit(function)` | calls a function when the process ends |
 
+// Only the guards of the hardened build use all of the contract.
+#![cfg_attr(not(feature = "hardened"), allow(dead_code))]
+
 #[cfg(any(target_os = "macos", target_os = "freebsd"))]
 mod bsd;
 #[cfg(target_os = "freebsd")]

@@ -19,7 +19,7 @@
 //! The keys are the process's own, and random. Hashes are a multiplication or less: they stop
 //! mistakes and blind guesses, not somebody who can read memory.
 
-use crate::fail;
+use crate::fail::{self, Line};
 use crate::local::Local;
 use crate::map::{self, Tag};
 use crate::os;
@@ -156,7 +156,7 @@ pub fn seal(object: NonNull<u8>, size: usize, class: Class) {
     // Behind the links there is nothing if nobody has written to the slot since it was cleared;
     // where the slot is of four words, the trailer's place is one of those read.
     if behind[0] | behind[1] | trailer_at(address + room).load(Relaxed) as usize != 0 {
-        fail::misuse("write to freed memory at ", address);
+        misuse("write to freed memory at ", address);
     }
     // SAFETY: As above. The links go too: nothing is left of before.
     unsafe { words.write([0; 2]) };
@@ -206,7 +206,7 @@ fn check_repeated(end: usize, object: usize, trailer: u64) {
     // Where less than sixteen bytes are left the trailer itself has overwritten the end of it.
     let lost = (2 * TRAILER as u64).saturating_sub(left(trailer));
     if (repeated ^ trailer) << (8 * lost) != 0 {
-        fail::misuse("write past the end of the object at ", object);
+        misuse("write past the end of the object at ", object);
     }
 }
 
@@ -217,16 +217,23 @@ fn check_before(span: &Span, object: usize, room: usize) {
     }
     let value = trailer_at(object).load(Relaxed);
     if value != 0 && value != trailer(object - room, left(value)) {
-        fail::misuse("write before the beginning of the object at ", object);
+        misuse("write before the beginning of the object at ", object);
     }
+}
+
+/// Ends the process: what the program did, and with which object.
+#[cold]
+#[inline(never)]
+fn misuse(what: &str, object: usize) -> ! {
+    Line::new().text(what).address(object).abort()
 }
 
 #[cold]
 #[inline(never)]
 fn not_live(object: usize, trailer: u64) -> ! {
     match trailer {
-        0 => fail::misuse("second free of ", object),
-        _ => fail::misuse("write past the end, or free within, of the object at ", object),
+        0 => misuse("second free of ", object),
+        _ => misuse("write past the end, or free within, of the object at ", object),
     }
 }
 
@@ -249,12 +256,12 @@ pub unsafe fn open(object: *mut u8, size: Option<usize>) {
         return check_large(span, address, size);
     }
     if address & (SLOT - 1) != 0 {
-        fail::misuse("free within an object, at ", address);
+        misuse("free within an object, at ", address);
     }
     let room = room_of(tag.class_index());
     let value = check(span, address, room);
     if size.is_some_and(|size| size as u64 + left(value) != room as u64) {
-        fail::misuse("free with a size that is not its own, of ", address);
+        misuse("free with a size that is not its own, of ", address);
     }
     // SAFETY: The object is live, by its trailer, and the program has given it up.
     unsafe { clear(object, room) };
@@ -289,7 +296,7 @@ pub fn usable(object: NonNull<u8>, room: usize) -> Option<usize> {
 pub fn load(slot: Slot) -> Option<Slot> {
     let (masked, signature) = slot.pair();
     if signature != sign(slot, masked) {
-        fail::misuse("write to freed memory at ", slot.address());
+        misuse("write to freed memory at ", slot.address());
     }
     let next = masked ^ LINK_KEY.load(Relaxed) & !(SLOT - 1);
     NonNull::new(core::ptr::with_exposed_provenance_mut(next)).map(|next| {
@@ -406,10 +413,10 @@ fn check_large(span: &Span, object: usize, size: Option<usize>) {
         fail::invalid_free(object);
     }
     if size.is_some_and(|size| size != span.large_size()) {
-        fail::misuse("free with a size that is not its own, of ", object);
+        misuse("free with a size that is not its own, of ", object);
     }
     if margin(span, span.large_size()).iter().any(|byte| byte.get() != margin_byte(span)) {
-        fail::misuse("write past the end of the object at ", object);
+        misuse("write past the end of the object at ", object);
     }
 }
 

@@ -46,7 +46,7 @@ fn map(size: usize, hint: usize, protection: i32) -> Option<NonNull<u8>> {
 pub unsafe fn commit(base: NonNull<u8>, size: usize) -> bool {
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     // SAFETY: The range is the caller's, and becomes more usable than it was.
-    unsafe { libc::mprotect(base.as_ptr().cast(), size, protection) == 0 }
+    keep_error_number(|| unsafe { libc::mprotect(base.as_ptr().cast(), size, protection) == 0 })
 }
 
 /// Makes each access to a part of a reservation fault.
@@ -56,7 +56,7 @@ pub unsafe fn commit(base: NonNull<u8>, size: usize) -> bool {
 /// The range is part of a reservation of the caller's, and used by nobody.
 pub unsafe fn protect(base: NonNull<u8>, size: usize) -> bool {
     // SAFETY: The caller promises that nobody uses the range.
-    unsafe { libc::mprotect(base.as_ptr().cast(), size, libc::PROT_NONE) == 0 }
+    keep_error_number(|| unsafe { libc::mprotect(base.as_ptr().cast(), size, libc::PROT_NONE) == 0 })
 }
 
 /// Gives a reservation back.
