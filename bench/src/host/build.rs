@@ -57,7 +57,7 @@ pub fn all() -> io::Result<Built> {
         built.add(peer.name, preload(peer));
     }
     built.add(POLDER, own(POLDER, &[]));
-    built.add(HARDENED, own(HARDENED, &["--features", "polder-malloc/hardened"]));
+    built.add(HARDENED, own(HARDENED, &["--features", "hardened"]));
     Ok(built)
 }
 

@@ -1,4 +1,4 @@
-//! Blocks of a layout, from the allocator itself: pairs, queues, stacks, zeroes, alignments, growth.
+//! Blocks from the allocator itself: pairs, queues, stacks, zeroes, alignments, growth.
 
 use crate::Pattern;
 use crate::random::Random;
