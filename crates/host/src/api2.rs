@@ -1,5 +1,6 @@
 //! The `Allocator` trait of `allocator-api2`, for collections that live in a heap.
 
+use crate::ensure::ensure;
 use crate::heap::Heap;
 use crate::object;
 use crate::polder::Polder;
@@ -36,7 +37,7 @@ unsafe impl Allocator for Polder {
         old: Layout,
         new: Layout,
     ) -> Result<NonNull<[u8]>, AllocError> {
-        debug_assert!(old.size() <= new.size(), "growing does not shrink");
+        ensure!(old.size() <= new.size(), "growing does not shrink");
         // SAFETY: The caller gives up a live object of ours if it gets another.
         slice(unsafe { object::reallocate(object, new.size(), new.align()) }, new.size())
     }
@@ -48,7 +49,7 @@ unsafe impl Allocator for Polder {
         old: Layout,
         new: Layout,
     ) -> Result<NonNull<[u8]>, AllocError> {
-        debug_assert!(old.size() >= new.size(), "shrinking does not grow");
+        ensure!(old.size() >= new.size(), "shrinking does not grow");
         // SAFETY: As above.
         slice(unsafe { object::reallocate(object, new.size(), new.align()) }, new.size())
     }
@@ -75,7 +76,7 @@ unsafe impl Allocator for Heap {
         old: Layout,
         new: Layout,
     ) -> Result<NonNull<[u8]>, AllocError> {
-        debug_assert!(old.size() <= new.size(), "growing does not shrink");
+        ensure!(old.size() <= new.size(), "growing does not shrink");
         // SAFETY: The caller gives up a live object of this heap if it gets another.
         slice(unsafe { self.reallocate(object, new.size(), new.align()) }, new.size())
     }
@@ -86,7 +87,7 @@ unsafe impl Allocator for Heap {
         old: Layout,
         new: Layout,
     ) -> Result<NonNull<[u8]>, AllocError> {
-        debug_assert!(old.size() >= new.size(), "shrinking does not grow");
+        ensure!(old.size() >= new.size(), "shrinking does not grow");
         // SAFETY: As above.
         slice(unsafe { self.reallocate(object, new.size(), new.align()) }, new.size())
     }

@@ -17,6 +17,7 @@
 //! 3. `dirty_chunks` of those bytes are epochs.
 
 use crate::clock;
+use crate::ensure::ensure;
 use crate::guard;
 use crate::map;
 use crate::os;
@@ -251,7 +252,7 @@ impl Block {
         let start = unsafe { self.base.add(first * CHUNK) };
         if !self.commit(first + chunks) {
             let freed = self.space.free(placed.id);
-            debug_assert!(freed.is_ok(), "the region was allocated a moment ago");
+            ensure!(freed.is_ok(), "the region was allocated a moment ago");
             return None;
         }
         let is_zero = self.claim(first, chunks);
@@ -266,7 +267,7 @@ impl Block {
         let chunks = span.chunks();
         span.set_state(State::Free);
         let freed = self.space.free(span.region());
-        debug_assert!(freed.is_ok(), "a span in use is a used region");
+        ensure!(freed.is_ok(), "a span in use is a used region");
         self.dirty[first..first + chunks].fill(epoch);
         self.dirty_chunks += chunks;
     }

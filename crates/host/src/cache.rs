@@ -5,6 +5,7 @@
 //! may be done by any thread, so the cache has a lock of its own, which its local finds free.
 
 use crate::clock::is_old;
+use crate::ensure::ensure;
 use crate::lock::{Guard, Lock};
 use crate::size::CHUNK;
 use crate::span::{Span, SpanList};
@@ -63,7 +64,7 @@ impl Cache {
         if let Some(last) = last {
             // Only the local's thread puts spans here, and it is in this function.
             let none = self.replace_last((&raw const *last).cast_mut());
-            debug_assert!(none.is_none(), "one thread gives");
+            ensure!(none.is_none(), "one thread gives");
         }
         if chunks > CHUNKS_MOST {
             return None;

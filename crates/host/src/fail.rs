@@ -79,6 +79,13 @@ impl Line {
     }
 }
 
+/// Ends the process: a rule does not hold that our own records rest on.
+#[cold]
+#[inline(never)]
+pub fn broken(rule: &str) -> ! {
+    Line::new().text("broken rule: ").text(rule).abort()
+}
+
 /// Ends the process: the program frees what is not a live object of ours.
 #[cold]
 pub fn invalid_free(address: usize) -> ! {

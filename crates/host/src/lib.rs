@@ -11,6 +11,7 @@ mod block;
 mod cache;
 mod clock;
 mod colour;
+mod ensure;
 mod fail;
 mod fork;
 mod guard;
@@ -38,6 +39,8 @@ mod tally;
 mod thread;
 
 pub use heap::{Heap, HeapOptions};
+#[doc(hidden)]
+pub use local::check;
 pub use polder::{OutOfBounds, Polder};
 pub use purge::trim;
 pub use report::print as print_stats;

@@ -16,12 +16,16 @@
 //! 2. A slab that sleeps has fewer slots on its own list than its wake threshold.
 //! 3. `fresh` has slots that were never handed out; `spare` has all its slots on its own list, and
 //!    is in no list itself.
+//! 4. A slab's `needed` and state say how many slots are on its own list, and those are slots of
+//!    its that were handed out.
+//! 5. The entries of a slab's chunks name the slab, its class and its owner.
 
 mod foreign;
 mod large;
 mod slabs;
 
 pub use large::Grown;
+pub use slabs::check;
 
 use crate::cache::{Cache, Which};
 use crate::clock;

@@ -6,6 +6,10 @@
 //! slots, the spare one, the next page of the fresh one, a new one. A fresh slab is handed out page
 //! by page, so what was never needed was never touched.
 
+mod check;
+
+pub use check::check;
+
 use super::Local;
 use crate::clock;
 use crate::guard;
@@ -74,6 +78,7 @@ impl Local {
         if !self.incoming.is_empty() {
             self.receive(MESSAGES_MOST);
         }
+        self.look_over(class);
         let slabs = self.slabs(class);
         if let Some(span) = slabs.available.pop().or_else(|| slabs.spare.take()) {
             self.make_current(class, span);
