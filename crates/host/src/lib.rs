@@ -9,6 +9,8 @@ extern crate std;
 mod api2;
 mod block;
 mod cache;
+#[cfg(feature = "libc-api")]
+mod capi;
 mod clock;
 mod colour;
 mod ensure;
