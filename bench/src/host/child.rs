@@ -1,7 +1,7 @@
 //! A program that runs under a library, and what it used.
 
 use super::build::{Programs, folder};
-use super::library::Library;
+use super::library::{Library, SEARCHED};
 use std::io;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -46,7 +46,7 @@ pub fn start(
     let _ = std::fs::remove_file(&file);
     let mut command = Command::new(&programs.usage);
     command.arg(&file).arg(library.preloaded()).arg(program.get_program());
-    command.args(program.get_args()).stdin(Stdio::null()).stdout(output);
+    command.args(program.get_args()).stdin(Stdio::null()).stdout(output).env_remove(SEARCHED);
     for (name, value) in program.get_envs() {
         command.env(name, value.expect("no program has fewer variables than this one"));
     }

@@ -22,6 +22,9 @@ pub const POLDER: &str = "polder";
 /// Polder with all its checks.
 pub const HARDENED: &str = "polder-hardened";
 
+/// Folders that Cargo lets the loader search first: each costs a program some system calls.
+pub const SEARCHED: &str = "LD_LIBRARY_PATH";
+
 impl Library {
     /// Returns the C library of the system.
     pub fn system() -> Self {
@@ -30,6 +33,7 @@ impl Library {
 
     /// Lets a program use the library.
     pub fn preload(&self, command: &mut Command) {
+        command.env_remove(SEARCHED);
         if let Some(path) = &self.path {
             command.env("LD_PRELOAD", path);
         }
