@@ -182,11 +182,7 @@ impl Block {
         })
     }
 
-    fn begin(
-        reservation: NonNull<u8>,
-        reserved: usize,
-        header: &Header,
-    ) -> Option<NonNull<Self>> {
+    fn begin(reservation: NonNull<u8>, reserved: usize, header: &Header) -> Option<NonNull<Self>> {
         let (chunks, page_chunks) = (header.chunks, header.page_chunks);
         let skip = reservation.addr().get().wrapping_neg() & (CHUNK - 1);
         // SAFETY: The reservation is a chunk longer than header and chunks.
@@ -238,12 +234,7 @@ impl Block {
         if self.space.largest_free_bound() < chunks as u64 {
             return None;
         }
-        let request = Request {
-            size: chunks as u64,
-            align: 1,
-            strategy: Strategy::Quick,
-            tag: 0,
-        };
+        let request = Request { size: chunks as u64, align: 1, strategy: Strategy::Quick, tag: 0 };
         let base = (self.base.addr().get() / CHUNK) as u64;
         let fit = AlignedAddress { base, align: align as u64 };
         let placed = self.space.allocate_where(request, &fit).ok()?;
@@ -409,9 +400,10 @@ impl Block {
     }
 
     fn span(&self, index: usize) -> &'static Span {
-        // SAFETY: The index is below `chunks`, and the header has that many records, which are
-        // valid when they are all zero. They live as long as the block.
-        unsafe { self.spans.add(index).as_ref() }
+        // SAFETY: The index is below `chunks`, and the header has that many records.
+        let span = unsafe { self.spans.add(index) };
+        // SAFETY: A record is valid when it is all zero, and lives as long as the block.
+        unsafe { span.as_ref() }
     }
 
     fn index_of(&self, span: &Span) -> usize {
@@ -457,9 +449,8 @@ mod tests {
 
     fn holds(taken: Taken, byte: u8) -> bool {
         // SAFETY: The span is in the test's hands, and has that many bytes.
-        let bytes = unsafe {
-            core::slice::from_raw_parts(taken.span.start().as_ptr(), taken.span.size())
-        };
+        let bytes =
+            unsafe { core::slice::from_raw_parts(taken.span.start().as_ptr(), taken.span.size()) };
         bytes.iter().all(|&found| found == byte)
     }
 

@@ -5,8 +5,8 @@
 
 use crate::os;
 use crate::settings;
-use core::sync::atomic::{AtomicBool, AtomicU8};
 use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicBool, AtomicU8};
 
 /// Epochs that free memory is kept.
 const EPOCHS_KEPT: u8 = 2;
@@ -57,7 +57,9 @@ mod tests {
     #[test]
     fn what_became_free_is_old_two_epochs_later() {
         for stamp in 1..=EPOCHS {
-            let later = |epochs: u8| ((u32::from(stamp - 1) + u32::from(epochs)) % u32::from(EPOCHS)) as u8 + 1;
+            let later = |epochs: u8| {
+                ((u32::from(stamp - 1) + u32::from(epochs)) % u32::from(EPOCHS)) as u8 + 1
+            };
             assert!(!is_old(stamp, later(0)));
             assert!(!is_old(stamp, later(1)));
             assert!((2..EPOCHS).all(|epochs| is_old(stamp, later(epochs))));

@@ -13,7 +13,7 @@
 //! | `usable`, `usable_large` | how much of an object's room the program may use |
 //! | `load`, `store` | the links of free slots |
 //! | `link_fresh` | the order in which fresh slots are handed out |
-//! | `PADDING`, `fence`, `fence_again`, `object_of` | chunks around a large object that fault |
+//! | `FENCES`, `PADDING`, `fence`, `fence_again`, `object_of` | chunks around a large object that fault |
 //! | `hide`, `show` | a large object whose span is kept for the next |
 //! | `unfence` | makes the whole of a span usable again |
 //! | `GAP` | bytes between records and objects that fault |

@@ -17,6 +17,7 @@ use crate::object;
 use crate::spans::Spans;
 use crate::stats::Stats;
 use crate::tally::Totals;
+use core::mem::offset_of;
 use core::ptr::NonNull;
 
 /// The first block of a heap, in bytes. Address space, not memory.
@@ -88,18 +89,15 @@ impl Heap {
     pub fn new(options: HeapOptions) -> Option<Self> {
         let place = object::allocate(size_of::<Inner>(), align_of::<Inner>())?.cast::<Inner>();
         // SAFETY: The place was allocated for it a moment ago.
-        let supply: &'static Spans = unsafe {
-            let supply = &raw mut (*place.as_ptr()).supply;
-            supply.write(Spans::new(BLOCK));
-            &*supply
-        };
-        supply.set_limit(options.limit);
+        let supply = unsafe { place.byte_add(offset_of!(Inner, supply)) }.cast::<Spans>();
+        // SAFETY: The supply comes to stand where the local looks for it: in the same `Inner`.
+        let local = Local::of_heap(unsafe { &*supply.as_ptr() });
         // SAFETY: As above.
-        unsafe { (&raw mut (*place.as_ptr()).lock).write(Lock::new(())) };
-        // SAFETY: As above.
-        unsafe { (&raw mut (*place.as_ptr()).local).write(Local::of_heap(supply)) };
+        unsafe { place.write(Inner { local, lock: Lock::new(()), supply: Spans::new(BLOCK) }) };
         place.as_ptr().expose_provenance();
-        Some(Self { inner: place })
+        let heap = Self { inner: place };
+        heap.set_limit(options.limit);
+        Some(heap)
     }
 
     fn inner(&self) -> &'static Inner {

@@ -116,9 +116,10 @@ static WINDOW: AtomicUsize = AtomicUsize::new(0);
 pub fn entry(address: usize) -> &'static Entry {
     // Acquire: pairs with the store in `begin`, so that the base is that of the mask.
     let offset = address >> (CHUNK_BITS - ENTRY_BITS) & MASK.load(Acquire);
-    // SAFETY: The mask keeps the offset in the map that begins at the base. `BASE` is stored first
-    // and `MASK` after it, and the map is never released.
-    unsafe { &*BASE.load(Relaxed).byte_add(offset) }
+    // SAFETY: The mask keeps the offset in the map that begins at the base.
+    let entry = unsafe { BASE.load(Relaxed).byte_add(offset) };
+    // SAFETY: As above, and the map is never released.
+    unsafe { &*entry }
 }
 
 impl Entry {
@@ -213,7 +214,9 @@ fn window_of(address: usize) -> usize {
 /// Reserves the map, as large as address space allows.
 fn begin() -> bool {
     let most = os::address_limit()
-        .map_or(WINDOW_BITS_MOST, |limit| bits_within(limit / LIMIT_SHARE) + CHUNK_BITS - ENTRY_BITS)
+        .map_or(WINDOW_BITS_MOST, |limit| {
+            bits_within(limit / LIMIT_SHARE) + CHUNK_BITS - ENTRY_BITS
+        })
         .min(WINDOW_BITS_MOST);
     let reserved = (WINDOW_BITS_LEAST..=most).rev().find_map(|bits| {
         let size = 1usize << (bits - CHUNK_BITS + ENTRY_BITS);

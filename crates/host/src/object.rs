@@ -22,6 +22,7 @@ const ZERO_HERE_MOST: usize = 256;
 ///
 /// A size of 0 gives an object of its own.
 #[inline(always)]
+#[must_use]
 pub fn allocate(size: usize, align: usize) -> Option<NonNull<u8>> {
     allocate_in(thread::local(), size, align)
 }
@@ -29,6 +30,7 @@ pub fn allocate(size: usize, align: usize) -> Option<NonNull<u8>> {
 /// Allocates `size` bytes aligned to 16 if that takes no more than a look at a list: for callers
 /// who want the rest, [`allocate_slow`], out of their way.
 #[inline(always)]
+#[must_use]
 pub fn allocate_quick(size: usize) -> Option<NonNull<u8>> {
     let class = Class::of(guard::padded(size))?;
     Some(sealed(thread::local().allocate_quick(class)?, size, class))
@@ -36,6 +38,7 @@ pub fn allocate_quick(size: usize) -> Option<NonNull<u8>> {
 
 /// Allocates what [`allocate_quick`] has not.
 #[inline(always)]
+#[must_use]
 pub fn allocate_slow(size: usize) -> Option<NonNull<u8>> {
     match Class::of(guard::padded(size)) {
         Some(class) => Some(sealed(thread::local().refill(class)?, size, class)),
@@ -80,6 +83,7 @@ fn class_of(size: usize, align: usize) -> Option<Class> {
 
 /// Allocates `size` bytes that are zero, aligned to `align`, a power of two.
 #[inline]
+#[must_use]
 pub fn allocate_zeroed(size: usize, align: usize) -> Option<NonNull<u8>> {
     allocate_zeroed_in(thread::local(), size, align)
 }
@@ -91,7 +95,7 @@ pub fn allocate_zeroed_in(local: &'static Local, size: usize, align: usize) -> O
         return allocate_large_zeroed(local, size.max(1), align);
     };
     let object = sealed(local.allocate_class(class)?, size, class);
-    if size <= ZERO_HERE_MOST && guard::PADDING == 0 {
+    if size <= ZERO_HERE_MOST && !guard::FENCES {
         zero_here(object, size);
     } else {
         // SAFETY: The object has that many bytes and nobody else knows of it.
@@ -105,8 +109,10 @@ pub fn allocate_zeroed_in(local: &'static Local, size: usize, align: usize) -> O
 fn zero_here(object: NonNull<u8>, size: usize) {
     let place = object.cast::<[u64; 2]>();
     for index in 0..size.div_ceil(SLOT) {
-        // SAFETY: An object's slot is a multiple of the least slot, and aligned to it.
-        unsafe { place.add(index).write([0; 2]) };
+        // SAFETY: An object's slot is a multiple of the least slot.
+        let two = unsafe { place.add(index) };
+        // SAFETY: As above, and aligned to it.
+        unsafe { two.write([0; 2]) };
     }
 }
 
@@ -184,6 +190,7 @@ pub unsafe fn free_sized(object: *mut u8, size: usize, align: usize) {
 ///
 /// `object` is live, and if the answer is another address, is never used again.
 #[inline]
+#[must_use]
 pub unsafe fn reallocate(object: NonNull<u8>, size: usize, align: usize) -> Option<NonNull<u8>> {
     let local = thread::local();
     match resize(local, object, size, align) {
@@ -228,6 +235,7 @@ fn resize_large(
 }
 
 /// Makes an object longer or shorter where it is; false when that can't be.
+#[must_use]
 pub fn resize_in_place(object: NonNull<u8>, size: usize, align: usize) -> bool {
     let entry = map::entry(object.addr().get());
     let is_large = entry.tag().is_large();
@@ -258,6 +266,7 @@ unsafe fn copy_to_new(
 
 /// Returns the bytes of the object at this address that may be used; none when there is none.
 #[inline]
+#[must_use]
 pub fn usable_size(object: *const u8) -> Option<usize> {
     let bounds = bounds(object)?;
     (bounds.start == object.addr()).then(|| bounds.end - bounds.start)
@@ -266,6 +275,7 @@ pub fn usable_size(object: *const u8) -> Option<usize> {
 /// Returns from where to where the object goes that this address lies in; none when it is not
 /// ours. An object that is free may be shown like a live one. Takes constant time, for any address.
 #[inline]
+#[must_use]
 pub fn bounds(address: *const u8) -> Option<Range<usize>> {
     let span = map::entry(address.addr()).span()?;
     span.offset_of(address.addr())?;

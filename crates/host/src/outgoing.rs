@@ -150,7 +150,7 @@ impl Batch {
 #[inline(always)]
 fn ring_of(span: &Span) -> usize {
     let record = (&raw const *span).addr() / size_of::<Span>();
-    (record ^ record / RINGS) % RINGS
+    (record ^ (record / RINGS)) % RINGS
 }
 
 fn batch_of(owner: &Local) -> usize {

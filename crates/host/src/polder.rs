@@ -122,6 +122,7 @@ impl Polder {
     /// Gives all free memory that can be had back to the system, now. Returns how many bytes.
     ///
     /// Slabs of other threads that are free stay theirs until those threads allocate again or end.
+    #[allow(clippy::must_use_candidate, reason = "mostly called for what it does")]
     pub fn trim(&self) -> u64 {
         purge::trim()
     }

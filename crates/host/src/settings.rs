@@ -159,7 +159,15 @@ mod tests {
         assert_eq!(number(b"1500"), Some(1500));
         assert_eq!(number(b"64K"), Some(64 << 10));
         assert_eq!(number(b"3g"), Some(3 << 30));
-        for wrong in [&b""[..], b"M", b"-1", b"1.5", b"1KB", b"99999999999999999999", b"18446744073709551615K"] {
+        for wrong in [
+            &b""[..],
+            b"M",
+            b"-1",
+            b"1.5",
+            b"1KB",
+            b"99999999999999999999",
+            b"18446744073709551615K",
+        ] {
             assert_eq!(number(wrong), None);
         }
     }

@@ -9,8 +9,8 @@
 //! look is bounded, and nothing that is used again in time goes back at all.
 
 use crate::block::{Block, Resized, Taken};
-use crate::guard;
 use crate::clock::{epoch, is_old};
+use crate::guard;
 use crate::lock::Lock;
 use crate::size::CHUNK;
 use crate::span::Span;

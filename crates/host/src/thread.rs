@@ -1,14 +1,14 @@
 //! The calling thread's local: where it is kept, how a thread comes to one and what its end does.
 
-#[cfg(not(feature = "std"))]
-mod by_word;
 #[cfg(feature = "std")]
 mod by_std;
-
 #[cfg(not(feature = "std"))]
-use by_word::{get, set};
+mod by_word;
+
 #[cfg(feature = "std")]
 use by_std::{get, set};
+#[cfg(not(feature = "std"))]
+use by_word::{get, set};
 
 #[cfg(not(any(
     feature = "std",

@@ -32,6 +32,8 @@ use core::ptr::NonNull;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicU64, AtomicUsize};
 
+/// Whether large objects have fences.
+pub const FENCES: bool = true;
 /// Chunks behind a large object that fault; as many as its alignment before it.
 pub const PADDING: usize = 1;
 /// Bytes between records and objects that fault.

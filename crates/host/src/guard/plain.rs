@@ -7,6 +7,8 @@ use crate::span::Span;
 use core::ops::Range;
 use core::ptr::NonNull;
 
+/// Whether large objects have fences.
+pub const FENCES: bool = false;
 /// Chunks behind a large object that fault; as many as its alignment before it.
 pub const PADDING: usize = 0;
 /// Bytes between records and objects that fault.

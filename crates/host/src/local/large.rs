@@ -5,9 +5,10 @@
 //! that repeating a size costs neither a lock nor a system call.
 
 use super::Local;
-use crate::cache::Which;
 use crate::block::{Taken, page_chunks};
+use crate::cache::Which;
 use crate::clock;
+use crate::ensure::ensure;
 use crate::fail;
 use crate::guard;
 use crate::map::{self, Tag};
@@ -48,7 +49,7 @@ impl Local {
         }
         self.tick();
         let tag = Tag::large(self.is_heap().then_some(self));
-        let front = if guard::PADDING == 0 { 0 } else { align };
+        let front = if !guard::FENCES { 0 } else { align };
         let chunks = chunks_of(size) + front + guard::PADDING;
         let taken = match self.take_kept(chunks, align, tag) {
             Some(taken) => taken,
@@ -129,12 +130,12 @@ impl Local {
         let (before, room) = (span.chunks(), guard::object_of(span).1);
         let chunks = before - room / CHUNK + chunks_of(size);
         // Guards only move outwards.
-        let stays = guard::PADDING > 0 && size < room && size >= room / 2;
+        let stays = guard::FENCES && size < room && size >= room / 2;
         if chunks == before || stays {
             guard::seal_large(span, size);
             return true;
         }
-        if guard::PADDING > 0 && size < room {
+        if guard::FENCES && size < room {
             return false;
         }
         let tag = map::entry(span.start().addr().get()).tag();
@@ -144,7 +145,7 @@ impl Local {
         }
         if !guard::fence_again(span, before) {
             let undone = supply.resize(span, before);
-            debug_assert!(undone.is_some(), "a span can always be as short as it was");
+            ensure!(undone.is_some(), "a span can always be as short as it was");
             return false;
         }
         map::set(span, tag);
@@ -156,12 +157,7 @@ impl Local {
 
     /// Moves an object to another span by moving its pages. What of it is less than a page, where
     /// pages are longer than chunks, is copied.
-    fn relocate(
-        &'static self,
-        span: &'static Span,
-        size: usize,
-        align: usize,
-    ) -> Option<Grown> {
+    fn relocate(&'static self, span: &'static Span, size: usize, align: usize) -> Option<Grown> {
         let ((source, room), page) = (guard::object_of(span), os::page_size());
         let kept = room.min(chunks_of(size) * CHUNK);
         let is_ours = map::entry(source.addr().get()).tag() == Tag::large(None);

@@ -166,7 +166,7 @@ impl Local {
 
     /// Tells whether a span that was kept can be a slab as it is: not where it was a guarded object.
     fn is_usable_slab(&self, span: &Span) -> bool {
-        guard::PADDING == 0 || !map::entry(span.start().addr().get()).tag().is_large()
+        !guard::FENCES || !map::entry(span.start().addr().get()).tag().is_large()
     }
 
     /// Hands out the next slots of the fresh slab, which is the current one: those that begin in

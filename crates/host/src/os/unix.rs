@@ -56,7 +56,9 @@ pub unsafe fn commit(base: NonNull<u8>, size: usize) -> bool {
 /// The range is part of a reservation of the caller's, and used by nobody.
 pub unsafe fn protect(base: NonNull<u8>, size: usize) -> bool {
     // SAFETY: The caller promises that nobody uses the range.
-    keep_error_number(|| unsafe { libc::mprotect(base.as_ptr().cast(), size, libc::PROT_NONE) == 0 })
+    keep_error_number(|| unsafe {
+        libc::mprotect(base.as_ptr().cast(), size, libc::PROT_NONE) == 0
+    })
 }
 
 /// Gives a reservation back.
