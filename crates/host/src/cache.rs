@@ -108,7 +108,8 @@ impl Cache {
             state.keep(last);
         }
         while let Some(span) = state.next(which) {
-            supply.give(span, span.stamp.get());
+            supply
+                .give(span, if let Which::Since(epoch) = which { epoch } else { span.stamp.get() });
         }
     }
 
@@ -135,6 +136,8 @@ pub enum Which {
     Old(u8),
     /// All.
     All,
+    /// All, as if they had been free since this epoch.
+    Since(u8),
 }
 
 impl State {
@@ -157,7 +160,7 @@ impl State {
     fn next(&mut self, which: Which) -> Option<&'static Span> {
         let leaves = |span: &&Span| match which {
             Which::Old(now) => is_old(span.stamp.get(), now),
-            Which::All => true,
+            Which::All | Which::Since(_) => true,
         };
         self.bins.iter().find_map(|list| {
             let span = list.iter().find(leaves)?;

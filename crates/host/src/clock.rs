@@ -22,6 +22,11 @@ pub fn epoch() -> u8 {
     EPOCH.load(Relaxed)
 }
 
+/// Returns the epoch before.
+pub fn before(epoch: u8) -> u8 {
+    if epoch == 1 { EPOCHS } else { epoch - 1 }
+}
+
 /// Looks at the clock. True for the one caller who is the first to see a new epoch.
 pub fn advance() -> bool {
     let epoch = (os::now_ms() / settings::epoch_ms() % u64::from(EPOCHS)) as u8 + 1;

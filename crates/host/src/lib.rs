@@ -13,6 +13,7 @@ mod cache;
 mod capi;
 mod clock;
 mod colour;
+mod counter;
 mod ensure;
 mod fail;
 mod fork;

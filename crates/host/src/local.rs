@@ -29,6 +29,7 @@ pub use slabs::check;
 
 use crate::cache::{Cache, Which};
 use crate::clock;
+use crate::counter;
 use crate::guard;
 use crate::map::{self, Tag};
 use crate::outgoing::Outgoing;
@@ -44,9 +45,6 @@ use crate::thread;
 use core::cell::Cell;
 use core::ptr::NonNull;
 use slabs::Slabs;
-
-/// Slow ways between two looks at the clock.
-const TICKS: u32 = 8;
 
 /// Who uses a local.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +64,8 @@ pub enum Kind {
 pub struct Local {
     lists: [List; Class::COUNT],
     outgoing: Outgoing,
-    ticks: Cell<u32>,
+    /// The processor's counter when the clock was looked at last.
+    looked: Cell<u64>,
     /// The epoch in which it was tidied last.
     epoch: Cell<u8>,
     kind: Cell<Kind>,
@@ -104,7 +103,7 @@ impl Local {
         Self {
             lists: [const { List::new() }; Class::COUNT],
             outgoing: Outgoing::new(),
-            ticks: Cell::new(0),
+            looked: Cell::new(0),
             epoch: Cell::new(0),
             kind: Cell::new(kind),
             supply: Cell::new(None),
@@ -211,13 +210,12 @@ impl Local {
     }
 
     /// Looks at the clock now and then, and gives memory back that was free for long enough.
-    /// Called on slow ways; costs a count, mostly.
+    /// Called on slow ways; costs a look at the processor's counter, mostly.
     #[inline]
     fn tick(&'static self) {
-        let ticks = self.ticks.get().wrapping_sub(1);
-        self.ticks.set(ticks);
-        if ticks.wrapping_add(1) == 0 {
-            self.ticks.set(TICKS);
+        let count = counter::read();
+        if count.wrapping_sub(self.looked.get()) >= counter::PERIOD || clock::is_purging() {
+            self.looked.set(count);
             self.look_at_clock();
         }
     }

@@ -10,6 +10,7 @@
 //! 2. Locals are never unmapped; each is in the list of all, once.
 
 use crate::cache::Which;
+use crate::clock;
 use crate::local::{Kind, Local};
 use crate::lock::Lock;
 use crate::size::chunks_of;
@@ -119,7 +120,8 @@ pub fn all() -> impl Iterator<Item = &'static Local> {
 /// Hands old spans of all threads to the supply, and tends some pooled locals.
 pub fn tidy(epoch: u8) {
     all().for_each(|local| local.cache.hand_over(&SHARED, Which::Old(epoch)));
-    tend(TENDED_MOST, Which::Old(epoch));
+    // Nobody has used them since their threads ended.
+    tend(TENDED_MOST, Which::Since(clock::before(epoch)));
 }
 
 /// Tends locals that nobody uses: takes in what was freed for them, and gives their slabs up.

@@ -21,7 +21,7 @@ use core::sync::atomic::Ordering::Relaxed;
 /// Blocks that one supply has at most. They double, so nobody meets it.
 const BLOCKS_MOST: usize = 256;
 /// Chunks whose memory goes back in one look at most.
-const PURGE_MOST: usize = (8 << 20) / CHUNK;
+const PURGE_MOST: usize = (64 << 20) / CHUNK;
 
 /// How large blocks begin.
 #[cfg(not(feature = "1mib"))]
