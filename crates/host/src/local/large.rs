@@ -175,6 +175,10 @@ impl Local {
             let to = unsafe { target.object.add(moved) };
             // SAFETY: As above; they are apart from one another.
             unsafe { to.copy_from_nonoverlapping(from, kept - moved) };
+            // With the pages of the source came what its guards had written behind its end.
+            if let Some(span) = map::entry(target.object.addr().get()).span() {
+                guard::seal_large(span, size);
+            }
             self.free_large(source, span);
             return Some(Grown::Moved(target.object));
         }
