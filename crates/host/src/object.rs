@@ -289,7 +289,8 @@ pub fn bounds(address: *const u8) -> Option<Range<usize>> {
     };
     let start = object.addr().get();
     let bounds = start..start + size;
-    bounds.contains(&address.addr()).then_some(bounds)
+    // An object of no bytes has an address all the same.
+    (bounds.contains(&address.addr()) || start == address.addr()).then_some(bounds)
 }
 
 fn slot_at(span: &Span, address: usize) -> Option<(NonNull<u8>, usize)> {
