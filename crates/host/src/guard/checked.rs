@@ -414,7 +414,8 @@ fn check_large(span: &Span, object: usize, size: Option<usize>) {
     if !span.is_large() || object_of(span).0.addr().get() != object {
         fail::invalid_free(object);
     }
-    if size.is_some_and(|size| size != span.large_size()) {
+    // An object of no bytes has one all the same.
+    if size.is_some_and(|size| size.max(1) != span.large_size()) {
         misuse("free with a size that is not its own, of ", object);
     }
     if margin(span, span.large_size()).iter().any(|byte| byte.get() != margin_byte(span)) {
@@ -429,8 +430,17 @@ pub fn hide(span: &Span) {
     unsafe { os::protect(object, room) };
 }
 
-/// Makes the memory of a kept span usable again. False when the system has none.
+/// Makes the memory of a kept span usable again, for an object of no special alignment. False when
+/// the system has none.
 pub fn show(span: &Span) -> bool {
+    if span.carved.get() as usize != PADDING {
+        // SAFETY: The span is the caller's.
+        let usable = unsafe { os::commit(span.start(), span.size()) };
+        if usable {
+            fence(span, PADDING);
+        }
+        return usable;
+    }
     let (object, room) = object_of(span);
     // SAFETY: The span is the caller's.
     unsafe { os::commit(object, room) }

@@ -114,7 +114,8 @@ pub fn object_of(span: &Span) -> (NonNull<u8>, usize) {
 #[inline(always)]
 pub fn hide(_span: &Span) {}
 
-/// Makes the memory of a kept span usable again. False when the system has none.
+/// Makes the memory of a kept span usable again, for an object of no special alignment. False when
+/// the system has none.
 #[inline(always)]
 pub fn show(_span: &Span) -> bool {
     true
