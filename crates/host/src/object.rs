@@ -7,7 +7,7 @@ use crate::guard;
 use crate::local::{Grown, Local};
 use crate::map;
 use crate::os;
-use crate::size::{CHUNK, Class, SLOT, aligned, chunks_of};
+use crate::size::{CHUNK, Class, SLOT, aligned};
 use crate::span::{Span, State};
 use crate::thread;
 use core::ops::Range;
@@ -130,13 +130,12 @@ fn allocate_large_zeroed(local: &'static Local, size: usize, align: usize) -> Op
     Some(object)
 }
 
-/// Makes a new object zero by giving its pages back. Where pages are longer than chunks, it may
-/// share its first and its last one with others. False when the system refuses.
+/// Makes a new object zero by giving its pages back, those that are its own from end to end: the
+/// last may have guards behind the object. False when the system refuses.
 fn zero_pages(object: NonNull<u8>, size: usize) -> bool {
     let (start, page) = (object.addr().get(), os::page_size());
-    let end = start + chunks_of(size) * CHUNK;
     let first = start.next_multiple_of(page) - start;
-    let last = (end & !(page - 1)) - start;
+    let last = ((start + size) & !(page - 1)) - start;
     // SAFETY: The object is longer than two pages, so it has that many bytes.
     let pages = unsafe { object.add(first) };
     // SAFETY: The pages are the object's alone, and nobody needs what they hold.
@@ -148,7 +147,7 @@ fn zero_pages(object: NonNull<u8>, size: usize) -> bool {
     // SAFETY: As above.
     let rest = unsafe { object.add(last) };
     // SAFETY: As above.
-    unsafe { rest.write_bytes(0, size.saturating_sub(last)) };
+    unsafe { rest.write_bytes(0, size - last) };
     true
 }
 
