@@ -22,9 +22,10 @@ pub const CLOCK: libc::clockid_t = libc::CLOCK_MONOTONIC_COARSE;
 ///
 /// The range is committed, and what it holds is needed by nobody.
 pub unsafe fn decommit(base: NonNull<u8>, size: usize) -> bool {
-    // SAFETY: The caller gives the contents up.
-    keep_error_number(|| unsafe {
-        libc::madvise(base.as_ptr().cast(), size, libc::MADV_DONTNEED) == 0
+    // Pages that the program has locked in memory are asked for by the second name, since 5.18.
+    [libc::MADV_DONTNEED, libc::MADV_DONTNEED_LOCKED].into_iter().any(|advice| {
+        // SAFETY: The caller gives the contents up.
+        keep_error_number(|| unsafe { libc::madvise(base.as_ptr().cast(), size, advice) == 0 })
     })
 }
 
