@@ -15,6 +15,8 @@
 #![cfg_attr(all(panic = "abort", target_os = "linux"), no_std)]
 
 #[cfg(target_os = "linux")]
+mod begin;
+#[cfg(target_os = "linux")]
 mod errno;
 #[cfg(target_os = "linux")]
 mod family;

@@ -222,8 +222,8 @@ static void in_pages(void) {
     }
 }
 
-// A free keeps errno, also where a system call on its way fails: memory that is locked can't be
-// given back.
+// A free keeps errno, also where a system call on its way fails: memory that is locked is not given
+// back by a plain call. What was not given back is not taken for zero either.
 static void kept(void) {
     CHECK(malloc_usable_size(NULL) == 0);
     size_t size = 1 << 20;
@@ -231,11 +231,19 @@ static void kept(void) {
     for (size_t i = 0; i < COUNT(objects); i++) {
         objects[i] = malloc(size);
         CHECK(objects[i]);
+        memset(objects[i], 0xa5, size);
         if (i % 2 == 0) (void)!mlock(objects[i], 1 << 16);
     }
     errno = KEPT;
     for (size_t i = 0; i < COUNT(objects); i++) free(objects[i]);
+    malloc_trim(0);
     CHECK(errno == KEPT);
+    for (size_t i = 0; i < COUNT(objects); i++) {
+        objects[i] = calloc(1, size);
+        CHECK(objects[i] && is_zero(objects[i], size));
+    }
+    CHECK(errno == KEPT);
+    for (size_t i = 0; i < COUNT(objects); i++) free(objects[i]);
     munlockall();
 }
 

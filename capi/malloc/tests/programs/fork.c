@@ -69,6 +69,14 @@ static void child(int number) {
     _exit(0);
 }
 
+// What programs register for forks may allocate, before them too.
+static void around_fork(void) {
+    void *object = malloc(70000), *small = malloc(70);
+    if (!object || !small) _exit(6);
+    free(small);
+    free(object);
+}
+
 // Forks from this thread, the first or another.
 static void *fork_often(void *unused) {
     (void)unused;
@@ -87,6 +95,7 @@ static void *fork_often(void *unused) {
 
 int main(void) {
     begin();
+    pthread_atfork(around_fork, around_fork, around_fork);
     pthread_t threads[THREADS], forker;
     for (uintptr_t i = 0; i < THREADS; i++) pthread_create(&threads[i], NULL, work, (void *)(i + 1));
     fork_often(NULL);
