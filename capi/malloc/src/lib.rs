@@ -10,7 +10,7 @@
 //! `local-dynamic-tls`.
 //!
 //! On Linux the names are those of the C library. Elsewhere symbols do not take one another's
-//! place, and the same functions have a prefix.
+//! place, and the functions are those of the heap's feature `libc-api`, with a prefix.
 
 #![cfg_attr(all(panic = "abort", target_os = "linux"), no_std)]
 
@@ -24,7 +24,9 @@ mod family;
 mod operators;
 #[cfg(all(panic = "abort", target_os = "linux", not(feature = "local-dynamic-tls")))]
 mod panic;
-#[cfg(not(target_os = "linux"))]
-mod prefixed;
 #[cfg(target_os = "linux")]
 mod report;
+
+// What is exported elsewhere: the crate has to be named to be linked.
+#[cfg(not(target_os = "linux"))]
+extern crate polder_host;
