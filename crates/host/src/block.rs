@@ -166,20 +166,29 @@ impl Block {
         let header = Header::of(chunks, page_chunks);
         // One page or chunk more, to begin at a multiple of a chunk.
         let size = header.size + gap_of(page_chunks) + (header.chunks + page_chunks) * CHUNK;
-        Self::place(size, &header, map::hint())
+        Self::place(size, &header)
     }
 
-    /// Reserves, in the window of the map: near the hint when the system's own choice is outside.
-    fn place(size: usize, header: &Header, hint: usize) -> Option<NonNull<Self>> {
-        [0, hint].into_iter().find_map(|hint| {
-            let reservation = os::reserve(size, hint)?;
-            let begun = Self::begin(reservation, size, header);
-            if begun.is_none() {
-                // SAFETY: It was reserved a moment ago, and nobody else knows of it.
-                unsafe { os::release(reservation, size) };
-            }
-            begun
+    /// Reserves where the system likes; where the map can't have that, near a hint of the map's.
+    fn place(size: usize, header: &Header) -> Option<NonNull<Self>> {
+        let reservation = os::reserve(size, 0)?;
+        Self::begin_or_release(reservation, size, header).or_else(|| {
+            let other = os::reserve(size, map::hint(reservation, size))?;
+            Self::begin_or_release(other, size, header)
         })
+    }
+
+    fn begin_or_release(
+        reservation: NonNull<u8>,
+        size: usize,
+        header: &Header,
+    ) -> Option<NonNull<Self>> {
+        let begun = Self::begin(reservation, size, header);
+        if begun.is_none() {
+            // SAFETY: It was reserved a moment ago, and nobody else knows of it.
+            unsafe { os::release(reservation, size) };
+        }
+        begun
     }
 
     fn begin(reservation: NonNull<u8>, reserved: usize, header: &Header) -> Option<NonNull<Self>> {

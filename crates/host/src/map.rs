@@ -4,8 +4,9 @@
 //! record. The array is reserved whole and costs memory only where it was written. It covers a
 //! window of address space, not all of it, so that it also fits where address space is short
 //! (under `ulimit -v`, under valgrind, with 39-bit kernels): an address is taken modulo the
-//! window, and blocks are taken in one window only. An address of somebody else's may so meet an
-//! entry of ours; who has to know looks at the bounds in the span's record.
+//! window's size, and all blocks lie within that many bytes, wherever they begin. An address of
+//! somebody else's may so meet an entry of ours; who has to know looks at the bounds in the span's
+//! record.
 //!
 //! Before the first block there is a window of one empty entry, so that nobody has to ask whether
 //! there is a map.
@@ -15,6 +16,7 @@
 //! 1. The entries of a chunk in a live span name that span; entries are changed by who holds the
 //!    span alone, before an object in it is handed out.
 //! 2. The entry of address 0 is empty.
+//! 3. No block lies across a multiple of the window's size, so its entries stand in a row.
 
 use crate::local::Local;
 use crate::os;
@@ -108,8 +110,10 @@ static BASE: AtomicPtr<Entry> = AtomicPtr::new((&raw const NO_ENTRY).cast_mut())
 /// The offset of an entry in the map, in bytes, is `address >> (CHUNK_BITS - ENTRY_BITS)` and
 /// this.
 static MASK: AtomicUsize = AtomicUsize::new(0);
-/// The number of the window of the first block, plus one; 0 before that.
-static WINDOW: AtomicUsize = AtomicUsize::new(0);
+/// The first byte of the lowest block that there was.
+static LOWEST: AtomicUsize = AtomicUsize::new(usize::MAX);
+/// The last byte of the highest.
+static HIGHEST: AtomicUsize = AtomicUsize::new(0);
 
 /// Returns the entry of an address, whatever it is. Costs no branch.
 #[inline(always)]
@@ -178,37 +182,37 @@ pub fn clear(start: NonNull<u8>, chunks: usize) {
     }
 }
 
-/// Makes room in the map for a block. False when the block is in another window than the first or
-/// the system has no memory for entries. One thread calls at a time.
+/// Makes room in the map for a block. False when the block can't be with the others in one window,
+/// or lies across an end of it, or when the system has no memory for entries. One thread calls at a
+/// time.
 pub fn cover(start: NonNull<u8>, size: usize) -> bool {
     if MASK.load(Relaxed) == 0 && !begin() {
         return false;
     }
     let (first, last) = (start.addr().get(), start.addr().get() + size - 1);
-    let window = window_of(first);
-    let known = WINDOW.load(Relaxed);
-    if window != window_of(last) || known != 0 && known != window + 1 {
+    let (lowest, highest) = (LOWEST.load(Relaxed).min(first), HIGHEST.load(Relaxed).max(last));
+    let window = window_size(MASK.load(Relaxed));
+    // The byte before is looked at too: the first entry is that of address 0 (invariant 2).
+    let is_in_row = (first - 1) / window == last / window;
+    if !is_in_row || highest - lowest >= window || !commit(entry(first), entry(last)) {
         return false;
     }
-    let is_covered = commit(entry(first), entry(last));
-    if is_covered {
-        WINDOW.store(window + 1, Relaxed);
-    }
-    is_covered
+    LOWEST.store(lowest, Relaxed);
+    HIGHEST.store(highest, Relaxed);
+    true
 }
 
-/// Returns where a block would be in the window of the others: an address to try.
-pub fn hint() -> usize {
-    let (known, mask) = (WINDOW.load(Relaxed), MASK.load(Relaxed));
-    if known == 0 { 0 } else { (known - 1) * window_size(mask) + window_size(mask) / 2 }
+/// Returns where to try again for a reservation of `size` bytes that was refused there: below the
+/// end of a window that it lies across, else below all blocks.
+pub fn hint(refused: NonNull<u8>, size: usize) -> usize {
+    let window = window_size(MASK.load(Relaxed));
+    let end = (refused.addr().get() + size) / window * window;
+    let top = if end > refused.addr().get() { end } else { LOWEST.load(Relaxed) };
+    (top - top % CHUNK).saturating_sub(size)
 }
 
 fn window_size(mask: usize) -> usize {
     (mask + size_of::<Entry>()) << (CHUNK_BITS - ENTRY_BITS)
-}
-
-fn window_of(address: usize) -> usize {
-    address / window_size(MASK.load(Relaxed))
 }
 
 /// Reserves the map, as large as address space allows.
