@@ -9,6 +9,7 @@ mod checks;
 mod command;
 mod debian;
 mod drivers;
+mod features;
 mod outside;
 mod preload;
 mod report;
@@ -49,6 +50,8 @@ enum Task {
     Miri,
     /// The concurrent parts in every order of their threads' steps.
     Loom,
+    /// Cargo features, alone and together.
+    Features,
     /// Fuzz targets, for a bounded time.
     Fuzz {
         /// One target; all when it is left away.
@@ -98,6 +101,7 @@ fn run(task: &Task, report: &mut Report, workspace: &Workspace) {
         Task::Tidy => drop(report.step("tidy", || tidy::run(workspace))),
         Task::Miri => drop(report.step("miri", || checks::miri(workspace))),
         Task::Loom => drop(report.step("loom", || checks::loom(workspace))),
+        Task::Features => drop(report.step("features", || features::run_all(workspace))),
         Task::Fuzz { target, seconds } => {
             let work = || outside::fuzz(workspace, target.as_deref(), *seconds);
             report.step("fuzz", work);
@@ -121,6 +125,7 @@ fn run(task: &Task, report: &mut Report, workspace: &Workspace) {
 fn test(report: &mut Report, workspace: &Workspace) {
     let setup = set_up_vulkan(report, workspace);
     report.step("test", checks::test);
+    report.step("features", || features::run_all(workspace));
     preload::run_all(report, workspace);
     report.step("tidy", || tidy::run(workspace));
     report.step("loom", || checks::loom(workspace));

@@ -21,6 +21,7 @@ pub struct Workspace {
 }
 
 /// One package.
+#[derive(Default)]
 pub struct Package {
     /// Its name in the manifest.
     pub name: String,
@@ -32,6 +33,8 @@ pub struct Package {
     pub bins: Vec<String>,
     /// What it depends on outside of tests.
     pub dependencies: Vec<Dependency>,
+    /// The names of its features.
+    pub features: Vec<String>,
 }
 
 /// An arrow from one package to another.
@@ -88,12 +91,14 @@ impl Package {
                 name: text(&dependency["name"]),
                 platform: dependency["target"].as_str().map(String::from),
             });
+        let features = json["features"].as_object().into_iter().flatten();
         Self {
             name: text(&json["name"]),
             folder: manifest.parent().expect("a manifest lies in a folder").to_path_buf(),
             roots: targets().map(|target| path(&target["src_path"])).collect(),
             bins: bins.map(|bin| text(&bin["name"])).collect(),
             dependencies: dependencies.collect(),
+            features: features.map(|(name, _)| name.clone()).collect(),
         }
     }
 }

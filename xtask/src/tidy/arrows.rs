@@ -98,13 +98,7 @@ mod tests {
 
     fn allowed(from: &str, to: &str, platform: Option<&str>) -> bool {
         let arrow = Dependency { name: to.into(), platform: platform.map(String::from) };
-        let package = Package {
-            name: from.into(),
-            folder: "/p".into(),
-            roots: Vec::new(),
-            bins: Vec::new(),
-            dependencies: Vec::new(),
-        };
+        let package = Package { name: from.into(), folder: "/p".into(), ..Package::default() };
         is_allowed(&package, &arrow)
     }
 
