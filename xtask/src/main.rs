@@ -9,10 +9,12 @@ mod checks;
 mod command;
 mod debian;
 mod drivers;
+mod elsewhere;
 mod features;
 mod outside;
 mod preload;
 mod report;
+mod targets;
 mod tidy;
 mod toolchain;
 mod vulkan;
@@ -46,6 +48,12 @@ enum Task {
     Lint,
     /// The rules that no compiler knows: layout, arrows between crates, words, `unsafe`.
     Tidy,
+    /// The libraries as each of their systems would compile them.
+    Targets,
+    /// The host heap's tests on aarch64, under an emulator.
+    Aarch64,
+    /// The host heap's tests on Windows, under wine.
+    Windows,
     /// The tests of the pure crates under Miri.
     Miri,
     /// The concurrent parts in every order of their threads' steps.
@@ -99,6 +107,9 @@ fn run(task: &Task, report: &mut Report, workspace: &Workspace) {
         Task::Test => test(report, workspace),
         Task::Lint => checks::lint(report, workspace),
         Task::Tidy => drop(report.step("tidy", || tidy::run(workspace))),
+        Task::Targets => targets::check(report, workspace),
+        Task::Aarch64 => drop(report.step("aarch64", elsewhere::aarch64)),
+        Task::Windows => drop(report.step("windows", || elsewhere::windows(workspace))),
         Task::Miri => drop(report.step("miri", || checks::miri(workspace))),
         Task::Loom => drop(report.step("loom", || checks::loom(workspace))),
         Task::Features => drop(report.step("features", || features::run_all(workspace))),
@@ -128,6 +139,7 @@ fn test(report: &mut Report, workspace: &Workspace) {
     report.step("features", || features::run_all(workspace));
     preload::run_all(report, workspace);
     report.step("tidy", || tidy::run(workspace));
+    targets::check(report, workspace);
     report.step("loom", || checks::loom(workspace));
     let tests = report.step("vulkan tests", || vulkan::Tests::build(workspace));
     if let Some(tests) = tests {

@@ -1,9 +1,13 @@
 //! Parts of a toolchain that a machine may lack, added where that is possible.
 //!
-//! A nightly compiler, components of it and a C++ compiler are wanted by some steps only. Each
-//! function adds what is missing or leaves the step out with the reason.
+//! A nightly compiler, components of it, standard libraries of other targets, a C++ compiler and
+//! programs of Debian's are wanted by some steps only. Each function adds what is missing or leaves
+//! the step out with the reason.
 
+use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::command::{Outcome, cargo_nightly, find_program, is_root, left_out, output, run};
 
@@ -62,6 +66,46 @@ pub fn host() -> Outcome<String> {
     }
 }
 
+/// Where a target's standard library comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Library {
+    /// It lies beside the compiler.
+    Installed,
+    /// From its sources, which a nightly toolchain has: the nightly cargo builds it.
+    Sources,
+}
+
+/// The standard library of a target. It is added where rustup can; when it once could not, it is
+/// not asked again, for it may take long to say so.
+pub fn target(name: &str) -> Outcome<Library> {
+    static HAS_FAILED: AtomicBool = AtomicBool::new(false);
+    let has_rustup = find_program("rustup").is_some();
+    if !has_library(name) && has_rustup && !HAS_FAILED.load(Relaxed) {
+        let added = run(Command::new("rustup").args(["target", "add", name]));
+        HAS_FAILED.store(added.is_err(), Relaxed);
+    }
+    if has_library(name) {
+        return Ok(Library::Installed);
+    }
+    if has_sources() {
+        return Ok(Library::Sources);
+    }
+    left_out(format!("the standard library of {name} is not there, and could not be added"))
+}
+
+fn has_library(target: &str) -> bool {
+    let mut rustc = Command::new("rustc");
+    let folder = output(rustc.args(["--print", "target-libdir", "--target", target]));
+    folder.is_ok_and(|folder| Path::new(folder.trim()).is_dir())
+}
+
+fn has_sources() -> bool {
+    let mut rustc = Command::new("rustc");
+    rustc.env_remove("RUSTUP_TOOLCHAIN").args(["+nightly", "--print", "sysroot"]);
+    let folder = output(&mut rustc);
+    folder.is_ok_and(|folder| Path::new(folder.trim()).join("lib/rustlib/src/rust").is_dir())
+}
+
 /// A C++ compiler, which other projects' code is built with; ours needs none.
 pub fn cxx() -> Outcome {
     let has_compiler = || ["c++", "g++", "clang++"].iter().any(|name| find_program(name).is_some());
@@ -73,6 +117,17 @@ pub fn cxx() -> Outcome {
         return left_out("there is no C++ compiler, and `apt-get install g++` brought none");
     }
     Ok(())
+}
+
+/// Programs, from these packages of Debian's where one is missing.
+pub fn packages(programs: &[&str], packages: &[&str]) -> Outcome {
+    let missing = || programs.iter().find(|program| find_program(program).is_none());
+    let Some(first) = missing() else { return Ok(()) };
+    install(&format!("there is no `{first}`"), packages)?;
+    match missing() {
+        Some(still) => left_out(format!("there is no `{still}`, and no package brought it")),
+        None => Ok(()),
+    }
 }
 
 /// Debian's packages, installed where that is possible without asking; what they are for is
