@@ -13,7 +13,8 @@
 //! | `usable`, `usable_large` | how much of an object's room the program may use |
 //! | `load`, `store` | the links of free slots |
 //! | `link_fresh` | the order in which fresh slots are handed out |
-//! | `FENCES`, `PADDING`, `fence`, `fence_again`, `object_of` | chunks around a large object that fault |
+//! | `FENCES`, `PADDING`, `fence`, `fence_again` | chunks around a large object that fault |
+//! | `object_of` | where a large object begins in its span |
 //! | `hide`, `show` | a large object whose span is kept for the next |
 //! | `unfence` | makes the whole of a span usable again |
 //! | `GAP` | bytes between records and objects that fault |

@@ -41,7 +41,9 @@ fn end(object: Object) {
     let place = std::ptr::with_exposed_provenance_mut::<u8>(object.address);
     for index in [0, object.size / 2, object.size - 1] {
         // SAFETY: The object is live and has that many bytes.
-        assert_eq!(unsafe { place.add(index).read() }, object.size as u8);
+        let byte = unsafe { place.add(index) };
+        // SAFETY: As above.
+        assert_eq!(unsafe { byte.read() }, object.size as u8);
     }
     // SAFETY: The object came from `make`, and is not used again.
     unsafe { Polder.dealloc(place, layout(object.size)) };

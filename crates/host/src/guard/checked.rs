@@ -4,7 +4,7 @@
 //! the object, under a keyed hash of that and the object's address. The first bytes of that room
 //! repeat it. A free checks both, and the trailer of the object before: so a write past the end or
 //! before the beginning, a size that is not the one asked for, and an address where no object
-//! begins are found. A free then clears the object, trailer and all: a second free finds no trailer.
+//! begins are found. A free then clears the object, trailer and all: a second free finds none.
 //! The first four words and the last of what was cleared are looked at again before it is handed
 //! out: writes after the free are found. Nothing is left to be read from before.
 //!

@@ -164,7 +164,7 @@ impl Local {
         Some(span)
     }
 
-    /// Tells whether a span that was kept can be a slab as it is: not where it was a guarded object.
+    /// Tells whether a span that was kept can be a slab as it is: one of a guarded object can't.
     fn is_usable_slab(&self, span: &Span) -> bool {
         !guard::FENCES || !map::entry(span.start().addr().get()).tag().is_large()
     }
