@@ -151,10 +151,12 @@ fn room_of(class_index: usize) -> usize {
 #[inline(always)]
 pub fn seal(object: NonNull<u8>, size: usize, class: Class) {
     let room = class.shape().size as usize;
-    let address = object.expose_provenance().get();
+    let address = object.as_ptr().expose_provenance();
     let words = object.cast::<[usize; 2]>();
     // SAFETY: The slot has more than four words.
-    let behind = unsafe { words.add(1).read() };
+    let second = unsafe { words.add(1) };
+    // SAFETY: As above, and nobody uses it.
+    let behind = unsafe { second.read() };
     // Behind the links there is nothing if nobody has written to the slot since it was cleared;
     // where the slot is of four words, the trailer's place is one of those read.
     if behind[0] | behind[1] | trailer_at(address + room).load(Relaxed) as usize != 0 {
@@ -281,8 +283,10 @@ unsafe fn clear(object: *mut u8, room: usize) {
         return unsafe { object.write_bytes(0, room) };
     }
     for index in 0..room / SLOT {
-        // SAFETY: A slot is a multiple of the least, and aligned to it.
-        unsafe { object.cast::<[u64; 2]>().add(index).write([0; 2]) };
+        // SAFETY: A slot is a multiple of the least.
+        let two = unsafe { object.cast::<[u64; 2]>().add(index) };
+        // SAFETY: As above, and aligned to it.
+        unsafe { two.write([0; 2]) };
     }
 }
 
@@ -310,7 +314,7 @@ pub fn load(slot: Slot) -> Option<Slot> {
 /// Writes a free slot's link.
 #[inline(always)]
 pub fn store(slot: Slot, next: Option<Slot>) {
-    let next = next.map_or(0, |next| next.object().expose_provenance().get());
+    let next = next.map_or(0, |next| next.object().as_ptr().expose_provenance());
     let masked = next ^ LINK_KEY.load(Relaxed) & !(SLOT - 1);
     slot.set_pair(masked, sign(slot, masked));
 }

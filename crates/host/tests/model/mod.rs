@@ -138,7 +138,7 @@ impl Object {
     /// Frees it, in whichever thread this is: by its address, or by its layout too.
     pub fn free(self) {
         self.check(self.size);
-        if self.word % 2 == 0 {
+        if self.word.is_multiple_of(2) {
             // SAFETY: The object is live, and `self` is used up.
             unsafe { object::free(self.place.as_ptr()) };
         } else {
