@@ -13,6 +13,7 @@
 //! 2. What is in rings and batches has less than [`BYTES_MOST`] bytes, and one object more.
 
 use crate::local::Local;
+use crate::map;
 use crate::queue::{self, Messages};
 use crate::slot::Slot;
 use crate::span::Span;
@@ -36,7 +37,6 @@ pub struct Outgoing {
 /// Slots of one slab.
 struct Ring {
     span: Cell<*const Span>,
-    owner: Cell<*const Local>,
     first: Cell<Option<Slot>>,
     last: Cell<Option<Slot>>,
     count: Cell<u32>,
@@ -61,7 +61,7 @@ impl Outgoing {
     /// Takes a slot of `size` bytes of another thread's slab. False when there is no room: post
     /// first.
     #[inline(always)]
-    pub fn put(&self, slot: Slot, span: &'static Span, owner: &'static Local, size: u32) -> bool {
+    pub fn put(&self, slot: Slot, span: &'static Span, size: u32) -> bool {
         let room = self.room.get();
         if room <= 0 {
             return false;
@@ -73,17 +73,16 @@ impl Outgoing {
             ring.first.set(Some(slot));
             ring.count.set(ring.count.get() + 1);
         } else {
-            self.reopen(ring, slot, span, owner);
+            self.reopen(ring, slot, span);
         }
         true
     }
 
     /// Closes a ring and begins it anew with a slot of another slab.
     #[inline(never)]
-    fn reopen(&self, ring: &Ring, slot: Slot, span: &'static Span, owner: &'static Local) {
+    fn reopen(&self, ring: &Ring, slot: Slot, span: &'static Span) {
         self.close(ring);
         ring.span.set(span);
-        ring.owner.set(owner);
         ring.first.set(Some(slot));
         ring.last.set(Some(slot));
         ring.count.set(1);
@@ -92,8 +91,8 @@ impl Outgoing {
     fn close(&self, ring: &Ring) {
         let (Some(first), Some(last)) = (ring.first.take(), ring.last.take()) else { return };
         ring.span.set(null());
-        // SAFETY: A ring with slots has an owner (`reopen`); locals are never unmapped.
-        let owner = unsafe { &*ring.owner.get() };
+        // The slots are free: nobody but their slab's owner changes the entry, and it waits for them.
+        let Some(owner) = map::entry(last.address()).tag().owner() else { return };
         let message = queue::message(first, last, ring.count.get());
         let batch = &self.batches[batch_of(owner)];
         if !core::ptr::eq(batch.owner.get(), owner) {
@@ -125,7 +124,6 @@ impl Ring {
     const fn new() -> Self {
         Self {
             span: Cell::new(null()),
-            owner: Cell::new(null()),
             first: Cell::new(None),
             last: Cell::new(None),
             count: Cell::new(0),

@@ -74,6 +74,18 @@ static SHAPES: [Shape; Class::COUNT] = {
     shapes
 };
 
+/// The size of each class again, close together: all that a free for another thread looks at.
+static SIZES: [u16; Class::COUNT] = {
+    let mut sizes = [0; Class::COUNT];
+    let mut class = 0;
+    while class < Class::COUNT {
+        sizes[class] = SHAPES[class].size as u16;
+        class += 1;
+    }
+    sizes
+};
+const _: () = assert!(SMALL_MAX <= u16::MAX as usize, "a size is a number of 16 bits");
+
 impl Class {
     /// How many there are.
     pub const COUNT: usize = Classes::ceil((SMALL_MAX / SLOT) as u64) as usize;
@@ -103,6 +115,14 @@ impl Class {
     #[inline(always)]
     pub const fn index(self) -> usize {
         self.0 as usize
+    }
+
+    /// Returns the bytes of its slots.
+    #[inline(always)]
+    pub fn size(self) -> u32 {
+        // SAFETY: A class is below `COUNT` (invariant 1).
+        let size = unsafe { SIZES.get_unchecked(self.index()) };
+        (*size).into()
     }
 
     /// Returns what its slabs have in common.

@@ -17,17 +17,24 @@ impl Local {
     /// As of [`free`](Self::free).
     #[inline(never)]
     pub unsafe fn free_foreign(&'static self, object: *mut u8, entry: &'static Entry) {
-        let Some(place) = NonNull::new(object) else { return };
         let tag = entry.tag();
+        if tag.is_slab_of_thread() {
+            // SAFETY: The map has no slab at address 0.
+            let place = unsafe { NonNull::new_unchecked(object) };
+            // SAFETY: As promised to us.
+            if !unsafe { self.put(place, tag, entry) } {
+                // SAFETY: As promised to us.
+                unsafe { self.free_odd(place, entry) };
+            }
+            return;
+        }
+        let Some(place) = NonNull::new(object) else { return };
         if tag == Tag::large(None) {
             // SAFETY: The tag says that there is a span.
             return self.free_large(place, unsafe { entry.span_unchecked() });
         }
         // SAFETY: As promised to us.
-        if !tag.is_slab_of_thread() || !unsafe { self.put(place, tag, entry) } {
-            // SAFETY: As promised to us.
-            unsafe { self.free_odd(place, entry) };
-        }
+        unsafe { self.free_odd(place, entry) };
     }
 
     /// Puts an object of another thread's slab onto its way. False when there is no room.
@@ -37,15 +44,13 @@ impl Local {
     /// As of [`free`](Self::free), and `tag` is of another thread's slab.
     #[inline(always)]
     unsafe fn put(&'static self, object: NonNull<u8>, tag: Tag, entry: &'static Entry) -> bool {
-        // SAFETY: A tag of a slab has an owner.
-        let owner = unsafe { tag.owner().unwrap_unchecked() };
         // SAFETY: A tag of a slab has a class.
         let class = unsafe { Class::from_index(tag.class_index()).unwrap_unchecked() };
         // SAFETY: The tag says that there is a span.
         let span = unsafe { entry.span_unchecked() };
         // SAFETY: The caller gives the object up.
         let slot = unsafe { Slot::new(object) };
-        let is_put = self.outgoing.put(slot, span, owner, class.shape().size);
+        let is_put = self.outgoing.put(slot, span, class.size());
         if is_put {
             self.tally.freed(span);
         }

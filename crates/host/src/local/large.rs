@@ -47,13 +47,13 @@ impl Local {
         if self.is_nobody() {
             return Self::with_own(|local| local.allocate_large(size, align));
         }
-        self.tick();
         let tag = Tag::large(self.is_heap().then_some(self));
-        let front = if !guard::FENCES { 0 } else { align };
+        let front = if guard::FENCES { align } else { 0 };
         let chunks = chunks_of(size) + front + guard::PADDING;
         let taken = match self.take_kept(chunks, align, tag) {
             Some(taken) => taken,
             None => {
+                self.tick();
                 let taken = self.take_new_span(chunks, align)?;
                 map::set(taken.span, tag);
                 guard::fence(taken.span, front);
