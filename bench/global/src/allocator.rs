@@ -4,6 +4,10 @@
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+#[cfg(feature = "polder")]
+#[global_allocator]
+static ALLOCATOR: polder_host::Polder = polder_host::Polder;
+
 #[cfg(feature = "snmalloc")]
 #[global_allocator]
 static ALLOCATOR: snmalloc_rs::SnMalloc = snmalloc_rs::SnMalloc;
