@@ -44,7 +44,7 @@ const TRAILER: usize = size_of::<u64>();
 /// The least slot: two words of links, and the trailer beyond them.
 const ROOM_LEAST: usize = 2 * SLOT;
 /// Up to this many bytes a slot is cleared without a call.
-const CLEARED_HERE_MOST: usize = 256;
+const CLEARED_HERE_MOST: usize = 64;
 /// Bytes behind a large object that are looked at.
 const MARGIN: usize = 64;
 /// Bits of a trailer that say how much room is left.
@@ -282,11 +282,16 @@ unsafe fn clear(object: *mut u8, room: usize) {
         // SAFETY: As promised to us.
         return unsafe { object.write_bytes(0, room) };
     }
-    for index in 0..room / SLOT {
-        // SAFETY: A slot is a multiple of the least.
-        let two = unsafe { object.cast::<[u64; 2]>().add(index) };
-        // SAFETY: As above, and aligned to it.
-        unsafe { two.write([0; 2]) };
+    // Two at least, and each of the others behind a branch: shorter than any loop.
+    // SAFETY: The least room is twice the least slot.
+    unsafe { object.cast::<[u64; 4]>().write([0; 4]) };
+    for offset in [2 * SLOT, 3 * SLOT] {
+        if offset < room {
+            // SAFETY: A slot is a multiple of the least.
+            let two = unsafe { object.add(offset) };
+            // SAFETY: As above, and aligned to it.
+            unsafe { two.cast::<[u64; 2]>().write([0; 2]) };
+        }
     }
 }
 
