@@ -159,7 +159,7 @@ impl Local {
     /// pages are longer than chunks, is copied.
     fn relocate(&'static self, span: &'static Span, size: usize, align: usize) -> Option<Grown> {
         let ((source, room), page) = (guard::object_of(span), os::page_size());
-        let kept = room.min(chunks_of(size) * CHUNK);
+        let kept = chunks_of(size).min(room / CHUNK) * CHUNK;
         let is_ours = map::entry(source.addr().get()).tag() == Tag::large(None);
         let is_page = source.addr().get() % page == 0;
         if kept < RELOCATE_LEAST || !is_ours || !is_page || self.is_nobody() {
