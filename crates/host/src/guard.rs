@@ -9,6 +9,7 @@
 //! | `padded` | the bytes to allocate for an object of some size |
 //! | `seal`, `seal_again`, `seal_large` | make an object of a place that is handed out |
 //! | `open` | checks an object that is given up, and clears it |
+//! | `ensure_live` | checks an object that gets another size |
 //! | `take_back` | puts a slot that came back onto its slab's list |
 //! | `usable`, `usable_large` | how much of an object's room the program may use |
 //! | `load`, `store` | the links of free slots |

@@ -229,6 +229,7 @@ fn resize_large(
     size: usize,
     align: usize,
 ) -> Option<Grown> {
+    guard::ensure_live(object);
     let is_aligned = object.addr().get() & (align - 1) == 0;
     if !is_aligned { None } else { local.resize_large(span, size, align.div_ceil(CHUNK)) }
 }
@@ -239,7 +240,10 @@ pub fn resize_in_place(object: NonNull<u8>, size: usize, align: usize) -> bool {
     let entry = map::entry(object.addr().get());
     let is_large = entry.tag().is_large();
     match entry.span().filter(|_| is_large && class_of(size, align).is_none()) {
-        Some(span) => thread::local().resize_large_here(span, size),
+        Some(span) => {
+            guard::ensure_live(object);
+            thread::local().resize_large_here(span, size)
+        }
         None => !is_large && resize(thread::local(), object, size, align).is_some(),
     }
 }
@@ -254,6 +258,7 @@ unsafe fn copy_to_new(
     size: usize,
     align: usize,
 ) -> Option<NonNull<u8>> {
+    guard::ensure_live(object);
     let kept = usable_size(object.as_ptr())?.min(size);
     let target = allocate_in(local, size, align)?;
     // SAFETY: Both objects have that many bytes, and one of them is new.

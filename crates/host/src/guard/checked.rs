@@ -258,9 +258,7 @@ pub unsafe fn open(object: *mut u8, size: Option<usize>) {
     if tag.is_large() {
         return check_large(span, address, size);
     }
-    if address & (SLOT - 1) != 0 {
-        misuse("free within an object, at ", address);
-    }
+    ensure_aligned(address);
     let room = room_of(tag.class_index());
     let value = check(span, address, room);
     if size.is_some_and(|size| size as u64 + left(value) != room as u64) {
@@ -268,6 +266,30 @@ pub unsafe fn open(object: *mut u8, size: Option<usize>) {
     }
     // SAFETY: The object is live, by its trailer, and the program has given it up.
     unsafe { clear(object, room) };
+}
+
+#[inline(always)]
+fn ensure_aligned(object: usize) {
+    if object & (SLOT - 1) != 0 {
+        misuse("free within an object, at ", object);
+    }
+}
+
+/// Checks an object that gets another size, on the slow ways of that. What is not ours is nothing.
+pub fn ensure_live(object: NonNull<u8>) {
+    let address = object.addr().get();
+    let entry = map::entry(address);
+    let tag = entry.tag();
+    if tag == Tag::NONE {
+        return;
+    }
+    // SAFETY: The tag says that there is a span.
+    let span = unsafe { entry.span_unchecked() };
+    if tag.is_large() {
+        return check_large(span, address, None);
+    }
+    ensure_aligned(address);
+    check(span, address, room_of(tag.class_index()));
 }
 
 /// Writes zeros over a slot.

@@ -53,6 +53,10 @@ pub fn seal_large(_span: &Span, _size: usize) {}
 #[inline(always)]
 pub unsafe fn open(_object: *mut u8, _size: Option<usize>) {}
 
+/// Checks an object that gets another size, on the slow ways of that.
+#[inline(always)]
+pub fn ensure_live(_object: NonNull<u8>) {}
+
 /// Puts a slot that came back onto its slab's list.
 #[inline(always)]
 pub fn take_back(_local: &Local, list: &List, slot: Slot) {
