@@ -33,7 +33,7 @@ fn map(size: usize, hint: usize, protection: i32) -> Option<NonNull<u8>> {
     let hint = core::ptr::without_provenance_mut(hint);
     let flags = libc::MAP_PRIVATE | libc::MAP_ANON | super::UNCOUNTED;
     // SAFETY: Without MAP_FIXED the mapping takes nobody's place.
-    let base = unsafe { libc::mmap(hint, size, protection, flags, -1, 0) };
+    let base = keep_error_number(|| unsafe { libc::mmap(hint, size, protection, flags, -1, 0) });
     if base == libc::MAP_FAILED { None } else { NonNull::new(base.cast()) }
 }
 
@@ -68,7 +68,7 @@ pub unsafe fn protect(base: NonNull<u8>, size: usize) -> bool {
 /// The range is a reservation, whole, and nobody uses any of it.
 pub unsafe fn release(base: NonNull<u8>, size: usize) {
     // SAFETY: The caller promises that nobody uses the range. A refusal leaves it reserved.
-    unsafe { libc::munmap(base.as_ptr().cast(), size) };
+    keep_error_number(|| unsafe { libc::munmap(base.as_ptr().cast(), size) });
 }
 
 /// Returns the limit on this process's address space, in bytes, if there is one.
