@@ -6,6 +6,8 @@ fn main() {
         println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,libpolder_malloc.so");
         // Code and constants in one segment: fewer pages in a process that allocates little.
         println!("cargo::rustc-cdylib-link-arg=-Wl,-z,noseparate-code");
+        // Its functions call one another, not the program's: loaded late, it stands behind them.
+        println!("cargo::rustc-cdylib-link-arg=-Wl,-Bsymbolic-functions");
         // Threads that live on have objects of the library's, and a key whose destructor is in it.
         println!("cargo::rustc-cdylib-link-arg=-Wl,-z,nodelete");
     }

@@ -45,6 +45,7 @@ pub fn check(library: &Library) -> Outcome {
     needed("readelf")?;
     let told = |command: &mut Command| output(command.arg(&library.file)).or_else(failed);
     check_names(&told(Command::new("nm").args(["--dynamic", "--defined-only"]))?)?;
+    check_own(&told(Command::new("readelf").args(["--relocs", "--wide"]))?)?;
     let section = told(Command::new("readelf").arg("--dynamic"))?;
     claim(section.contains(&format!("soname: [{LIBRARY}]")), || "it has no soname".into())?;
     claim(section.contains("NODELETE"), || "it can be unloaded".into())?;
@@ -59,7 +60,6 @@ fn check_names(listing: &str) -> Outcome {
     if let Some(missing) = FAMILY.iter().find(|name| !names.contains(**name)) {
         return failed(format!("`{missing}` is not exported"));
     }
-    let is_operator = |name: &str| OPERATORS.iter().any(|start| name.starts_with(start));
     let leaked: Vec<_> =
         names.iter().filter(|name| !FAMILY.contains(name) && !is_operator(name)).copied().collect();
     if !leaked.is_empty() {
@@ -70,6 +70,17 @@ fn check_names(listing: &str) -> Outcome {
         claim(count == forms, || format!("{count} names begin with {start}, not {forms}"))?;
     }
     Ok(())
+}
+
+/// The family's functions call one another, not what another library has by the same name.
+fn check_own(relocations: &str) -> Outcome {
+    let words = relocations.lines().flat_map(str::split_whitespace);
+    let foreign = words.into_iter().find(|word| FAMILY.contains(word) || is_operator(word));
+    foreign.map_or(Ok(()), |name| failed(format!("it asks the linker for `{name}`")))
+}
+
+fn is_operator(name: &str) -> bool {
+    OPERATORS.iter().any(|start| name.starts_with(start))
 }
 
 #[cfg(test)]
@@ -84,6 +95,13 @@ mod tests {
             .flat_map(|(s, c)| forms(s, c));
         let names = FAMILY.iter().chain(more).map(ToString::to_string).chain(operators);
         names.map(|name| format!("0000000000003700 T {name}\n")).collect()
+    }
+
+    #[test]
+    fn a_call_through_the_linker_is_found() {
+        let line = "0122a0  2a00000006 R_X86_64_GLOB_DAT 0000000000006490 realloc + 0\n";
+        assert!(check_own(line).is_err());
+        assert_eq!(check_own(&line.replace("realloc", "mmap@GLIBC_2.2.5")), Ok(()));
     }
 
     #[test]

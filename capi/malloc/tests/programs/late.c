@@ -8,6 +8,8 @@
 static void *(*late_malloc)(size_t);
 static void *(*late_calloc)(size_t, size_t);
 static void *(*late_realloc)(void *, size_t);
+static void *(*late_reallocarray)(void *, size_t, size_t);
+static void *(*late_memalign)(size_t, size_t);
 static void (*late_free)(void *);
 static size_t (*late_usable)(void *);
 static sem_t is_loaded, is_used;
@@ -21,6 +23,10 @@ static void use(void) {
         CHECK(objects[i] && late_usable(objects[i]) >= size);
         memset(objects[i], 1, size);
     }
+    // Those that call others of the family call the library's.
+    late_free(late_memalign(64, 1000));
+    late_free(late_realloc(NULL, 1000));
+    late_free(late_reallocarray(NULL, 10, 100));
     for (int i = 0; i < 200; i++) {
         objects[i] = late_realloc(objects[i], 1000);
         CHECK(objects[i]);
@@ -59,6 +65,8 @@ int main(int count, char **arguments) {
     late_malloc = (void *(*)(size_t))dlsym(library, "malloc");
     late_calloc = (void *(*)(size_t, size_t))dlsym(library, "calloc");
     late_realloc = (void *(*)(void *, size_t))dlsym(library, "realloc");
+    late_reallocarray = (void *(*)(void *, size_t, size_t))dlsym(library, "reallocarray");
+    late_memalign = (void *(*)(size_t, size_t))dlsym(library, "memalign");
     late_free = (void (*)(void *))dlsym(library, "free");
     late_usable = (size_t (*)(void *))dlsym(library, "malloc_usable_size");
     CHECK(late_malloc && late_malloc != malloc && late_free && late_free != free);
