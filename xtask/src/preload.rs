@@ -1,8 +1,8 @@
 //! The C library in place of the system's `malloc`: what it exports, programs of ours that try
 //! each promise, other people's programs, and what it costs to start with it.
 //!
-//! The library is built twice: with its word in static TLS, and for programs that load it late.
-//! Both are preloaded into everything. Programs of ours lie in `capi/malloc/tests/programs` and
+//! The library is built with its word in static TLS, for programs that load it late, and hardened.
+//! All are preloaded into programs of ours, the first into those of others. Programs of ours lie in `capi/malloc/tests/programs` and
 //! end by themselves in bounded time.
 
 mod cost;
@@ -55,25 +55,47 @@ pub fn run_all(report: &mut Report, workspace: &Workspace) {
     real::run_all(report, workspace, &libraries[0]);
 }
 
-fn build(workspace: &Workspace) -> Outcome<[Library; 2]> {
-    let late = workspace.target.join("late-tls");
-    build_into(&workspace.target, &[])?;
-    build_into(&late, &["--features", "local-dynamic-tls"])?;
-    Ok([
-        Library { name: "static TLS", file: file_in(&workspace.target), tls: Tls::Static },
-        Library { name: "dynamic TLS", file: file_in(&late), tls: Tls::Dynamic },
-    ])
+/// Each build in a folder of its own, alone: in one build with other packages the heap has their
+/// features too.
+fn build(workspace: &Workspace) -> Outcome<Vec<Library>> {
+    BUILDS.iter().map(|build| build.run(&workspace.target)).collect()
 }
 
-/// Alone: in one build with other packages the heap has their features too.
-fn build_into(target: &Path, arguments: &[&str]) -> Outcome {
-    let mut command = cargo();
-    command.args(["build", "--package", "polder-malloc", "--profile", "malloc"]);
-    run(command.args(arguments).arg("--target-dir").arg(target))
+/// How one of the libraries is built.
+struct Build {
+    name: &'static str,
+    /// Below the target folder.
+    folder: &'static str,
+    arguments: &'static [&'static str],
+    tls: Tls,
 }
 
-fn file_in(target: &Path) -> PathBuf {
-    target.join("malloc").join(LIBRARY)
+/// The first is what a user gets who asks for nothing.
+const BUILDS: [Build; 3] = [
+    Build { name: "static TLS", folder: "", arguments: &[], tls: Tls::Static },
+    Build {
+        name: "dynamic TLS",
+        folder: "late-tls",
+        arguments: &["--features", "local-dynamic-tls"],
+        tls: Tls::Dynamic,
+    },
+    Build {
+        name: "hardening",
+        folder: "hardened",
+        arguments: &["--features", "hardened"],
+        tls: Tls::Static,
+    },
+];
+
+impl Build {
+    fn run(&self, target: &Path) -> Outcome<Library> {
+        let target = target.join(self.folder);
+        let mut command = cargo();
+        command.args(["build", "--package", "polder-malloc", "--profile", "malloc"]);
+        run(command.args(self.arguments).arg("--target-dir").arg(&target))?;
+        let file = target.join("malloc").join(LIBRARY);
+        Ok(Library { name: self.name, file, tls: self.tls })
+    }
 }
 
 impl Library {

@@ -11,6 +11,7 @@
 #define PASSED 256
 
 static _Atomic(void *) passed[PASSED];
+static pthread_barrier_t all_hold;
 
 static void *work(void *number) {
     uint64_t state = (uintptr_t)number * 2654435761u + 1;
@@ -22,6 +23,8 @@ static void *work(void *number) {
         CHECK(objects[i]);
         memset(objects[i], 1, size);
     }
+    // Each ten are there at once, the first like the last.
+    pthread_barrier_wait(&all_hold);
     for (int i = 0; i < 100; i++) {
         // One in ten is freed by another thread, after this one's end mostly.
         if (i % 10 == 5) {
@@ -45,6 +48,7 @@ static void run(uintptr_t from, uintptr_t to) {
 
 int main(void) {
     begin();
+    pthread_barrier_init(&all_hold, NULL, AT_ONCE);
     run(0, FIRST);
     long before = status_kib("VmRSS");
     run(FIRST, ALL);
