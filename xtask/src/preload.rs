@@ -2,8 +2,8 @@
 //! each promise, other people's programs, and what it costs to start with it.
 //!
 //! The library is built with its word in static TLS, for programs that load it late, and hardened.
-//! All are preloaded into programs of ours, the first into those of others. Programs of ours lie in `capi/malloc/tests/programs` and
-//! end by themselves in bounded time.
+//! All are preloaded into programs of ours, the first into those of others. Ours lie in
+//! `capi/malloc/tests/programs` and end by themselves in bounded time.
 
 mod cost;
 mod programs;
