@@ -44,6 +44,8 @@ mod thread;
 pub use heap::{Heap, HeapOptions};
 #[doc(hidden)]
 pub use local::check;
+#[cfg(any(miri, feature = "sim"))]
+pub use os::control as sim;
 pub use polder::{OutOfBounds, Polder};
 pub use purge::trim;
 pub use report::print as print_stats;

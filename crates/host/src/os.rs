@@ -29,30 +29,34 @@
 // Only the guards of the hardened build use all of the contract.
 #![cfg_attr(not(feature = "hardened"), allow(dead_code))]
 
-#[cfg(any(target_os = "macos", target_os = "freebsd"))]
+#[cfg(all(any(target_os = "macos", target_os = "freebsd"), not(any(miri, feature = "sim"))))]
 mod bsd;
-#[cfg(target_os = "freebsd")]
+#[cfg(all(target_os = "freebsd", not(any(miri, feature = "sim"))))]
 mod freebsd;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(any(miri, feature = "sim"))))]
 mod linux;
-#[cfg(target_os = "macos")]
+#[cfg(all(target_os = "macos", not(any(miri, feature = "sim"))))]
 mod macos;
-#[cfg(unix)]
+#[cfg(any(miri, feature = "sim"))]
+mod sim;
+#[cfg(all(unix, not(any(miri, feature = "sim"))))]
 mod unix;
-#[cfg(windows)]
+#[cfg(all(windows, not(any(miri, feature = "sim"))))]
 mod windows;
 
-#[cfg(any(target_os = "macos", target_os = "freebsd"))]
+#[cfg(all(any(target_os = "macos", target_os = "freebsd"), not(any(miri, feature = "sim"))))]
 pub use bsd::*;
-#[cfg(target_os = "freebsd")]
+#[cfg(all(target_os = "freebsd", not(any(miri, feature = "sim"))))]
 pub use freebsd::*;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(any(miri, feature = "sim"))))]
 pub use linux::*;
-#[cfg(target_os = "macos")]
+#[cfg(all(target_os = "macos", not(any(miri, feature = "sim"))))]
 pub use macos::*;
-#[cfg(unix)]
+#[cfg(any(miri, feature = "sim"))]
+pub use sim::*;
+#[cfg(all(unix, not(any(miri, feature = "sim"))))]
 pub use unix::*;
-#[cfg(windows)]
+#[cfg(all(windows, not(any(miri, feature = "sim"))))]
 pub use windows::*;
 
 #[cfg(not(any(
