@@ -10,7 +10,7 @@
 //! | `seal`, `seal_again`, `seal_large` | make an object of a place that is handed out |
 //! | `open` | checks an object that is given up, and clears it |
 //! | `ensure_live` | checks an object that gets another size |
-//! | `take_back` | puts a slot that came back onto its slab's list |
+//! | `take_all` | the slots of a slab that came back, in the order of their next use |
 //! | `usable`, `usable_large` | how much of an object's room the program may use |
 //! | `load`, `store` | the links of free slots |
 //! | `link_fresh` | the order in which fresh slots are handed out |

@@ -31,7 +31,7 @@ use crate::cache::{Cache, Which};
 use crate::clock;
 use crate::counter;
 use crate::guard;
-use crate::map::{self, Tag};
+use crate::map::{self, Entry, Tag};
 use crate::outgoing::Outgoing;
 use crate::pool;
 use crate::purge;
@@ -176,7 +176,17 @@ impl Local {
     /// It is null, or an object of Polder's that is live and never used again.
     #[inline(always)]
     pub unsafe fn free(&'static self, object: *mut u8) {
-        let entry = map::entry(object.addr());
+        // SAFETY: As promised to us.
+        unsafe { self.free_at(object, map::entry(object.addr())) };
+    }
+
+    /// Frees an object whose entry in the map is at hand.
+    ///
+    /// # Safety
+    ///
+    /// As of [`free`](Self::free), and `entry` is the object's.
+    #[inline(always)]
+    pub unsafe fn free_at(&'static self, object: *mut u8, entry: &'static Entry) {
         if entry.tag().is_slab_of(self) {
             // SAFETY: The tag says that there is a span.
             let span = unsafe { entry.span_unchecked() };
@@ -195,7 +205,7 @@ impl Local {
     #[inline(always)]
     fn take_back(&'static self, slot: Slot, span: &'static Span) {
         self.tally.freed(span);
-        guard::take_back(self, &span.freed, slot);
+        span.freed.push(slot);
         let needed = span.needed.get().wrapping_sub(1);
         span.needed.set(needed);
         if needed == 0 {

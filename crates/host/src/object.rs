@@ -158,10 +158,11 @@ fn zero_pages(object: NonNull<u8>, size: usize) -> bool {
 /// `object` is null, or live: it came from this module, and is never used again.
 #[inline(always)]
 pub unsafe fn free(object: *mut u8) {
+    let entry = map::entry(object.addr());
     // SAFETY: As promised to us.
-    unsafe { guard::open(object, None) };
+    unsafe { guard::open(object, entry, None) };
     // SAFETY: As promised to us.
-    unsafe { thread::local().free(object) };
+    unsafe { thread::local().free_at(object, entry) };
 }
 
 /// Frees an object whose size and alignment the caller knows.
@@ -171,15 +172,15 @@ pub unsafe fn free(object: *mut u8) {
 /// As of [`free`], and the object was asked for with this size and alignment.
 #[inline(always)]
 pub unsafe fn free_sized(object: *mut u8, size: usize, align: usize) {
-    let local = thread::local();
+    let (local, entry) = (thread::local(), map::entry(object.addr()));
     // SAFETY: As promised to us.
-    unsafe { guard::open(object, Some(size)) };
+    unsafe { guard::open(object, entry, Some(size)) };
     if class_of(size, align).is_none() {
         // SAFETY: As promised to us.
-        return unsafe { local.free_foreign(object, map::entry(object.addr())) };
+        return unsafe { local.free_foreign(object, entry) };
     }
     // SAFETY: As promised to us.
-    unsafe { local.free(object) };
+    unsafe { local.free_at(object, entry) };
 }
 
 /// Gives an object another size, with its contents as far as both sizes go, aligned to `align`.

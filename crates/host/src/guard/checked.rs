@@ -10,8 +10,8 @@
 //!
 //! **Free lists** hold their links masked, and beside each a hash of the link and its place (a
 //! signed edge, from both its ends): a changed link ends the process before it is followed. Fresh
-//! slots are handed out in random order; a freed one waits on its slab's list, in an order that
-//! coins decide, until the list in use is empty.
+//! slots are handed out in random order; a freed one waits on its slab's list until the list in use
+//! is empty, and comes back in an order that is not that of the frees.
 //!
 //! **Large objects** have chunks before and behind them that fault; what is left in the last chunk
 //! repeats a byte. One that was freed faults until its span is used for another.
@@ -25,7 +25,7 @@ mod misuse;
 pub use large::{fence, fence_again, hide, object_of, seal_large, show, unfence, usable_large};
 
 use crate::local::Local;
-use crate::map::{self, Tag};
+use crate::map::{self, Entry, Tag};
 use crate::os;
 use crate::size::{CHUNK, Class, SLOT};
 use crate::slot::{List, Slot};
@@ -57,6 +57,8 @@ const MARGIN: usize = 64;
 const ROOM_BITS: u32 = 16;
 /// The least room is four words, the most has its number in those bits.
 const _: () = assert!(crate::size::SMALL_MAX < 1 << ROOM_BITS);
+/// Slots that came back and change places with one behind them, at most.
+const MOVED_MOST: u64 = 8;
 /// Fresh slots that are put in random order together.
 const SHUFFLED_MOST: usize = 256;
 
@@ -66,14 +68,12 @@ static HASH_KEY: AtomicU64 = AtomicU64::new(1);
 /// What a local keeps.
 pub struct State {
     random: Cell<u64>,
-    /// What `coin` shows.
-    coins: Cell<u64>,
 }
 
 impl State {
     /// Makes the state of a new local.
     pub const fn new() -> Self {
-        Self { random: Cell::new(0), coins: Cell::new(0) }
+        Self { random: Cell::new(0) }
     }
 
     /// Returns the next number: xorshift (Marsaglia, 2003), from a seed that is the system's.
@@ -91,16 +91,6 @@ impl State {
 
     fn below(&self, end: usize) -> usize {
         ((self.random() >> 32) as usize * end) >> 32
-    }
-
-    /// Tosses a coin.
-    #[inline(always)]
-    pub fn coin(&self) -> bool {
-        let word = self.coins.get();
-        // The word is used again and again, turned: its 64 bits are as many tosses as there are
-        // slots in most lists, and `link_fresh` draws another with each page.
-        self.coins.set(word.rotate_left(1));
-        word & 1 == 0
     }
 }
 
@@ -150,13 +140,13 @@ fn trailer_at(end: usize) -> &'static AtomicU64 {
 fn room_of(class_index: usize) -> usize {
     // SAFETY: Tags of slabs hold classes.
     let class = unsafe { Class::from_index(class_index).unwrap_unchecked() };
-    class.shape().size as usize
+    class.size() as usize
 }
 
 /// Makes an object of a slot that is handed out.
 #[inline(always)]
 pub fn seal(object: NonNull<u8>, size: usize, class: Class) {
-    let room = class.shape().size as usize;
+    let room = class.size() as usize;
     let address = object.as_ptr().expose_provenance();
     let words = object.cast::<[usize; 2]>();
     // SAFETY: The slot has more than four words.
@@ -246,9 +236,8 @@ fn not_live(object: usize, trailer: u64) -> ! {
 ///
 /// It is null, or the program has said that it is live and will not be used again.
 #[inline(always)]
-pub unsafe fn open(object: *mut u8, size: Option<usize>) {
+pub unsafe fn open(object: *mut u8, entry: &Entry, size: Option<usize>) {
     let address = object.expose_provenance();
-    let entry = map::entry(address);
     let tag = entry.tag();
     if tag == Tag::NONE {
         return;
@@ -350,16 +339,19 @@ fn sign(slot: Slot, masked: usize) -> usize {
     (slot.address() ^ masked).rotate_left(13).wrapping_add(HASH_KEY.load(Relaxed) as usize)
 }
 
-/// Puts a slot that came back onto its slab's list: to the front, or behind the first one.
-#[inline(always)]
-pub fn take_back(local: &Local, list: &List, slot: Slot) {
-    match list.first() {
-        Some(first) if local.guard.coin() => {
-            slot.set_next(first.next());
-            first.set_next(Some(slot));
-        }
-        _ => list.push(slot),
+/// Returns the slots of a slab that came back, in the order in which they are handed out: some, a
+/// number that only a coin knows, are moved behind the one after them.
+pub fn take_all(local: &Local, list: &List) -> Option<Slot> {
+    let first = list.take()?;
+    let mut last = first;
+    for _ in 0..local.guard.random() % MOVED_MOST {
+        let Some(next) = last.next() else { return Some(first) };
+        last = next;
     }
+    let Some(one) = last.next() else { return Some(first) };
+    last.set_next(one.next());
+    one.set_next(Some(first));
+    Some(one)
 }
 
 /// Links fresh slots in random order, but for the one that is returned first, which is handed out.
@@ -369,7 +361,6 @@ pub fn link_fresh(
     slots: Range<u32>,
     slot: impl Fn(u32) -> Slot,
 ) -> (Slot, Option<Slot>) {
-    local.guard.coins.set(local.guard.random());
     let mut order = [0u8; SHUFFLED_MOST];
     let count = slots.len().min(SHUFFLED_MOST);
     for index in 0..count {

@@ -1,6 +1,7 @@
 //! No guards: every function is nothing, or the least that does the work.
 
 use crate::local::Local;
+use crate::map::Entry;
 use crate::size::Class;
 use crate::slot::{List, Slot};
 use crate::span::Span;
@@ -51,16 +52,16 @@ pub fn seal_large(_span: &Span, _size: usize) {}
 ///
 /// It is null, or the program has said that it is live and will not be used again.
 #[inline(always)]
-pub unsafe fn open(_object: *mut u8, _size: Option<usize>) {}
+pub unsafe fn open(_object: *mut u8, _entry: &Entry, _size: Option<usize>) {}
 
 /// Checks an object that gets another size, on the slow ways of that.
 #[inline(always)]
 pub fn ensure_live(_object: NonNull<u8>) {}
 
-/// Puts a slot that came back onto its slab's list.
+/// Returns the slots of a slab that came back, in the order in which they are handed out.
 #[inline(always)]
-pub fn take_back(_local: &Local, list: &List, slot: Slot) {
-    list.push(slot);
+pub fn take_all(_local: &Local, list: &List) -> Option<Slot> {
+    list.take()
 }
 
 /// Returns how much of an object's room the program may use; none when it is free.

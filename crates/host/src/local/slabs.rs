@@ -96,7 +96,7 @@ impl Local {
     #[inline(always)]
     fn take_slots(&self, class: Class, span: &Span) -> Option<NonNull<u8>> {
         span.needed.set(NEVER);
-        let first = span.freed.take()?;
+        let first = guard::take_all(self, &span.freed)?;
         self.list(class).set(first.next());
         self.tally.allocated(class);
         Some(first.object())
