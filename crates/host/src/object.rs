@@ -1,6 +1,6 @@
 //! What programs do with objects, over the calling thread's local: the way in for Rust and for C.
 //!
-//! Slots and spans become objects here, and objects slots and spans: what [`guard`] puts around
+//! Slots and spans become objects here, and objects slots and spans: what `guard` puts around
 //! them is put and taken away in this file.
 
 use crate::guard;

@@ -91,7 +91,7 @@ impl Outgoing {
     fn close(&self, ring: &Ring) {
         let (Some(first), Some(last)) = (ring.first.take(), ring.last.take()) else { return };
         ring.span.set(null());
-        // The slots are free: nobody but their slab's owner changes the entry, and it waits for them.
+        // Nobody but the owner of their slab changes the entry of free slots.
         let Some(owner) = map::entry(last.address()).tag().owner() else { return };
         let message = queue::message(first, last, ring.count.get());
         let batch = &self.batches[batch_of(owner)];
