@@ -155,8 +155,7 @@ impl Local {
         true
     }
 
-    /// Moves an object to another span by moving its pages. What of it is less than a page, where
-    /// pages are longer than chunks, is copied.
+    /// Moves an object to another span by moving its pages. The last of them is copied.
     fn relocate(&'static self, span: &'static Span, size: usize, align: usize) -> Option<Grown> {
         let ((source, room), page) = (guard::object_of(span), os::page_size());
         let kept = chunks_of(size).min(room / CHUNK) * CHUNK;
@@ -166,7 +165,8 @@ impl Local {
             return None;
         }
         let target = self.allocate_large(size, align.max(page_chunks()))?;
-        let moved = kept & !(page - 1);
+        // One page less, for there has to be one behind what is moved.
+        let moved = (kept & !(page - 1)) - page;
         // SAFETY: Both are spans in use of our own, and nobody needs what the new one holds.
         if unsafe { os::relocate(source, target.object, moved) } {
             // SAFETY: Both spans have `kept` bytes at least.

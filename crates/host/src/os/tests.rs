@@ -98,13 +98,36 @@ fn pages_are_moved_or_stay() {
     fill(source, size, 3);
     fill(target, size, 4);
     // SAFETY: Both ranges are ours, and nobody needs them.
-    let is_moved = unsafe { relocate(source, target, size) };
-    assert!(holds(target, size, if is_moved { 3 } else { 4 }));
-    assert!(holds(source, size, if is_moved { 0 } else { 3 }));
+    let is_moved = unsafe { relocate(source, target, size - page_size()) };
+    assert!(holds(target, size - page_size(), if is_moved { 3 } else { 4 }));
+    assert!(is_moved || holds(source, size, 3));
     // SAFETY: The reservation is whole.
     unsafe { release(source, size) };
     // SAFETY: As above.
     unsafe { release(target, size) };
+}
+
+#[test]
+fn pages_that_were_moved_are_moved_again() {
+    let size = 8 << 20;
+    let [first, second, third] = [0; 3].map(|_| reserve(size, 0).unwrap());
+    for place in [first, second, third] {
+        // SAFETY: The range is ours.
+        assert!(unsafe { commit(place, size) });
+        fill(place, size, 1);
+    }
+    fill(first, size, 2);
+    // SAFETY: The ranges are ours, and nobody needs what the target holds.
+    let is_moved = unsafe { relocate(first, second, size / 4) };
+    fill(second, size, 3);
+    // SAFETY: As above.
+    let is_again = unsafe { relocate(second, third, size - page_size()) };
+    assert_eq!(is_moved, is_again, "the source is several mappings");
+    assert!(holds(third, size - page_size(), if is_again { 3 } else { 1 }));
+    for place in [first, second, third] {
+        // SAFETY: The reservation is whole.
+        unsafe { release(place, size) };
+    }
 }
 
 #[test]
