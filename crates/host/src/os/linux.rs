@@ -1,12 +1,15 @@
 //! Linux, with any C library.
 
+mod decommit;
 mod relocate;
+mod trial;
 
+pub use decommit::decommit;
 pub use relocate::relocate;
 
 use super::keep_error_number;
 use core::ffi::c_char;
-use core::ptr::{NonNull, null};
+use core::ptr::null;
 use core::sync::atomic::AtomicU32;
 
 /// The flag of mappings that are not counted before they are committed.
@@ -14,20 +17,6 @@ pub const UNCOUNTED: i32 = libc::MAP_NORESERVE;
 
 /// The clock that is coarse and cheap.
 pub const CLOCK: libc::clockid_t = libc::CLOCK_MONOTONIC_COARSE;
-
-/// Gives the memory of a committed part back; it stays usable, and reads as zero. False where
-/// the system refuses, and nothing has changed.
-///
-/// # Safety
-///
-/// The range is committed, and what it holds is needed by nobody.
-pub unsafe fn decommit(base: NonNull<u8>, size: usize) -> bool {
-    // Pages that the program has locked in memory are asked for by the second name, since 5.18.
-    [libc::MADV_DONTNEED, libc::MADV_DONTNEED_LOCKED].into_iter().any(|advice| {
-        // SAFETY: The caller gives the contents up.
-        keep_error_number(|| unsafe { libc::madvise(base.as_ptr().cast(), size, advice) == 0 })
-    })
-}
 
 /// Sleeps while `word` holds `value`; may return early.
 pub fn wait(word: &AtomicU32, value: u32) {

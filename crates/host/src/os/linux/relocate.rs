@@ -10,21 +10,15 @@
 //! later one may stop half way. So the pages of one mapping are moved at a time, and what can't be
 //! moved is copied.
 
-use crate::os::{commit, decommit, error_place, keep_error_number, page_size, release, reserve};
+use super::trial::{Page, Trial};
+use crate::os::{decommit, error_place, keep_error_number, page_size};
 use core::ffi::c_void;
 use core::ptr::NonNull;
-use core::sync::atomic::AtomicU8;
-use core::sync::atomic::Ordering::Relaxed;
 
 /// Pieces below this many bytes are copied.
 const PIECE_LEAST: usize = 256 << 10;
 
-const UNKNOWN: u8 = 0;
-const WORKS: u8 = 1;
-const FAILS: u8 = 2;
-
-/// What the trial has shown.
-static TRIAL: AtomicU8 = AtomicU8::new(UNKNOWN);
+static TRIAL: Trial = Trial::new();
 
 /// Moves the pages of `source` to `target`, and copies those that can't be moved. False where the
 /// system can't, and nothing has changed. Else nobody may ask what the source holds.
@@ -36,7 +30,7 @@ static TRIAL: AtomicU8 = AtomicU8::new(UNKNOWN);
 /// - What the target holds is needed by nobody.
 pub unsafe fn relocate(source: NonNull<u8>, target: NonNull<u8>, size: usize) -> bool {
     let mut done = 0;
-    while works() && done < size {
+    while TRIAL.works(is_moved) && done < size {
         // SAFETY: `done` is below `size`, and both ranges have that many bytes.
         let (from, to) = unsafe { (source.add(done), target.add(done)) };
         let piece = piece(from, size - done);
@@ -89,54 +83,19 @@ unsafe fn remap(source: NonNull<u8>, target: NonNull<u8>, size: usize) -> bool {
     })
 }
 
-fn works() -> bool {
-    // No partner: threads that try at once come to the same answer.
-    let known = TRIAL.load(Relaxed);
-    if known != UNKNOWN {
-        return known == WORKS;
-    }
-    let works = try_once();
-    TRIAL.store(if works { WORKS } else { FAILS }, Relaxed);
-    works
-}
-
-fn try_once() -> bool {
-    let page = page_size();
-    let Some(source) = reserve(2 * page, 0) else { return false };
-    // SAFETY: The reservation has two pages.
-    let works = unsafe { commit(source, 2 * page) } && is_moved(source, page);
-    // SAFETY: The reservation is whole, and nobody else knows of it.
-    unsafe { release(source, 2 * page) };
-    works
-}
-
-/// Moves a committed page to the committed page behind it, and tells whether both can be
-/// decommitted afterwards.
-fn is_moved(source: NonNull<u8>, page: usize) -> bool {
-    // SAFETY: The caller has two pages there.
-    let target = unsafe { source.add(page) };
-    set(source, 1);
+/// Moves one page to the other, and tells whether both can be decommitted afterwards.
+fn is_moved(source: Page, target: Page) -> bool {
+    source.set(1);
     // SAFETY: Both pages are committed, and nobody needs them.
-    if !unsafe { remap(source, target, page) } {
+    if !unsafe { remap(source.start, target.start, source.size) } {
         return false;
     }
-    let is_moved = get(source) == 0 && get(target) == 1;
-    is_moved && is_decommitted(source, page) && is_decommitted(target, page)
+    let is_moved = source.get() == 0 && target.get() == 1;
+    is_moved && is_decommitted(source) && is_decommitted(target)
 }
 
-fn is_decommitted(place: NonNull<u8>, page: usize) -> bool {
-    set(place, 1);
+fn is_decommitted(page: Page) -> bool {
+    page.set(1);
     // SAFETY: The page is committed, and nobody needs it.
-    unsafe { decommit(place, page) && get(place) == 0 }
-}
-
-/// Volatile, as is `get`: the contents change by more than what is written.
-fn set(place: NonNull<u8>, byte: u8) {
-    // SAFETY: The trial's pages are committed.
-    unsafe { place.write_volatile(byte) };
-}
-
-fn get(place: NonNull<u8>) -> u8 {
-    // SAFETY: The trial's pages are committed.
-    unsafe { place.read_volatile() }
+    unsafe { decommit(page.start, page.size) && page.get() == 0 }
 }
