@@ -257,20 +257,28 @@ impl Model {
     }
 
     /// One step: mostly it allocates while there are few bytes, and frees while there are many.
-    pub fn step(&mut self, random: &mut Random, limits: &Limits) {
+    /// False when there was no memory.
+    #[must_use]
+    pub fn try_step(&mut self, random: &mut Random, limits: &Limits) -> bool {
         let frees = self.size > limits.bytes || self.len() > limits.objects;
         let choice = random.below(16);
         if self.len() > 0 && (frees && choice < 8 || choice < 5) {
             let index = random.below(self.len());
             self.free(index);
+            true
         } else if self.len() > 0 && choice < 8 {
             let index = random.below(self.len());
-            self.reallocate(index, random.size(limits.size));
+            self.reallocate(index, random.size(limits.size))
         } else {
             let contents = if choice == 15 { Contents::Zero } else { Contents::Any };
             let (size, align) = (random.size(limits.size), random.align(limits.align));
-            assert!(self.allocate(size, align, contents), "there is memory");
+            self.allocate(size, align, contents)
         }
+    }
+
+    /// One step where there is memory.
+    pub fn step(&mut self, random: &mut Random, limits: &Limits) {
+        assert!(self.try_step(random, limits), "there is memory");
     }
 }
 

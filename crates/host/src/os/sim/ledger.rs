@@ -9,6 +9,7 @@
 //! 2. A page that is [`Access::Reserved`] reads as zero.
 
 use super::{control, grant};
+use core::ops::Range;
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU8;
 use core::sync::atomic::Ordering::Relaxed;
@@ -18,6 +19,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 const RESERVATIONS_MOST: usize = 1024;
 /// What a protected page holds: nobody is to rely on what it held before.
 const LOST: u8 = 0xa5;
+
+/// What nobody has written to.
+static ZERO: [u8; control::PAGE_MOST] = [0; control::PAGE_MOST];
 
 /// What may be done with a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +100,7 @@ impl Ledger {
         let Some(known) = known.filter(|known| known.size == size) else {
             broken("release of what is no reservation", base)
         };
-        for page in known.pages() {
+        for page in known.all_pages() {
             if page.access() != Access::Reserved {
                 // SAFETY: The page is of the reservation, which nobody uses.
                 unsafe { page.fill(0) };
@@ -123,7 +127,7 @@ impl Ledger {
         if first % page != 0 || size % page != 0 {
             broken("a range of parts of pages", base);
         }
-        known.pages().skip(first / page).take(size / page)
+        known.pages(first / page..(first + size) / page)
     }
 
     /// Returns the bytes that are reserved.
@@ -133,7 +137,7 @@ impl Ledger {
 
     /// Returns the bytes that are committed.
     pub fn committed(&self) -> usize {
-        let pages = self.reservations.iter().flatten().flat_map(|known| known.pages());
+        let pages = self.reservations.iter().flatten().flat_map(|known| known.all_pages());
         pages.filter(|page| page.access() == Access::Committed).count() * control::page()
     }
 }
@@ -157,10 +161,14 @@ impl Reservation {
         start >= self.base.addr().get() && start < self.end() && size <= self.end() - start
     }
 
-    fn pages(self) -> impl Iterator<Item = Page> {
+    fn all_pages(self) -> impl Iterator<Item = Page> {
+        self.pages(0..self.size / control::page())
+    }
+
+    fn pages(self, numbers: Range<usize>) -> impl Iterator<Item = Page> {
         let page = control::page();
-        (0..self.size / page).map(move |index| {
-            // SAFETY: The index is below the reservation's number of pages.
+        numbers.map(move |index| {
+            // SAFETY: The numbers are below that of the reservation's pages.
             let start = unsafe { self.base.add(index * page) };
             // SAFETY: As above.
             let access = unsafe { self.accesses.add(index) };
@@ -231,8 +239,8 @@ impl Page {
         if cfg!(miri) {
             return true;
         }
-        let words = NonNull::slice_from_raw_parts(self.start.cast::<u64>(), control::page() / 8);
+        let bytes = NonNull::slice_from_raw_parts(self.start, control::page());
         // SAFETY: The page was granted by `System`, and nobody is to use it at this time.
-        unsafe { words.as_ref() }.iter().all(|&word| word == 0)
+        unsafe { bytes.as_ref() == &ZERO[..control::page()] }
     }
 }
