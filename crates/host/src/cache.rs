@@ -16,7 +16,7 @@ use core::sync::atomic::Ordering::AcqRel;
 use polder_core::bins::Bins;
 
 /// The longest span that is kept, in chunks.
-const CHUNKS_MOST: usize = (8 << 20) / CHUNK;
+pub const CHUNKS_MOST: usize = (8 << 20) / CHUNK;
 /// What a local keeps at most, in chunks.
 const KEPT_MOST: usize = (16 << 20) / CHUNK;
 /// Spans of one bin that are looked at for one that is long enough.
