@@ -16,6 +16,16 @@
 //! **Large objects** have chunks before and behind them that fault; what is left in the last chunk
 //! repeats a byte. One that was freed faults until its span is used for another.
 //!
+//! # What is not found
+//!
+//! A write after the free to the middle of a slot in a slab: all of a slot would have to be read
+//! when it is handed out. A write after the free when the place is another's already. A write
+//! before the first object of a slab, where no fence is. A write past the end that happens to be
+//! what stands there: of one byte, one in 128 behind a large object (never a zero). Reads past the
+//! end that stay in the slot or the last chunk. What the program reads of a freed slot is zeros
+//! and two masked words: the read itself is found of large objects alone. The tests in
+//! `tests/misuse.rs` have a table of all this.
+//!
 //! The keys are the process's own, and random. Hashes are a multiplication or less: they stop
 //! mistakes and blind guesses, not somebody who can read memory.
 
