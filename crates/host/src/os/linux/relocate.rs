@@ -32,7 +32,9 @@ pub unsafe fn relocate(source: NonNull<u8>, target: NonNull<u8>, size: usize) ->
     let mut done = 0;
     while TRIAL.works(is_moved) && done < size {
         // SAFETY: `done` is below `size`, and both ranges have that many bytes.
-        let (from, to) = unsafe { (source.add(done), target.add(done)) };
+        let from = unsafe { source.add(done) };
+        // SAFETY: As above.
+        let to = unsafe { target.add(done) };
         let piece = piece(from, size - done);
         // SAFETY: As promised to us.
         if piece == 0 || !unsafe { remap(from, to, piece) } {
@@ -44,7 +46,9 @@ pub unsafe fn relocate(source: NonNull<u8>, target: NonNull<u8>, size: usize) ->
         return false;
     }
     // SAFETY: As above.
-    let (from, to) = unsafe { (source.add(done), target.add(done)) };
+    let from = unsafe { source.add(done) };
+    // SAFETY: As above.
+    let to = unsafe { target.add(done) };
     // SAFETY: Both ranges have `size` bytes, and are apart.
     unsafe { to.copy_from_nonoverlapping(from, size - done) };
     true
