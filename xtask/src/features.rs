@@ -10,12 +10,18 @@ use crate::workspace::{Package, Workspace};
 /// What the host heap needs where a thread's state can't be a word of static TLS.
 const BASE: &str = if cfg!(target_os = "linux") { "" } else { "std" };
 
+/// The feature with guards around every object.
+const GUARDED: &str = "hardened";
+
 /// Tests the host heap with each of its features, and checks that the façade builds with each.
 pub fn run_all(workspace: &Workspace) -> Outcome {
     for features in choices(package(workspace, "polder-host")?) {
         let mut test = with_features("test", "polder-host", &[BASE, &features].join(","));
         run(test.args(["--lib", "--test=features", "--test=libc_api", "--quiet"]))?;
     }
+    // What the guards find, and that they find nothing where nothing is wrong.
+    let mut guarded = with_features("test", "polder-host", &[BASE, "std", GUARDED].join(","));
+    run(guarded.args(["--test=misuse", "--test=oracle", "--quiet"]))?;
     for features in choices(package(workspace, "polder")?) {
         run(&mut with_features("check", "polder", &features))?;
     }
