@@ -257,8 +257,13 @@ impl Block {
         }
         let is_zero = self.claim(first, chunks);
         let span = self.span(first);
-        span.begin(self, start, chunks, placed.id);
+        span.begin(self.place_of_self(), start, chunks, placed.id);
         Some(Taken { span, is_zero })
+    }
+
+    /// Returns this block by the pointer that it was made with, which outlives the borrow.
+    fn place_of_self(&self) -> NonNull<Self> {
+        self.reservation.with_addr(NonNull::from(self).addr()).cast()
     }
 
     /// Takes a span back. Its contents are old since `epoch`, which is not 0.

@@ -91,7 +91,7 @@ impl Heap {
         // SAFETY: The place was allocated for it a moment ago.
         let supply = unsafe { place.byte_add(offset_of!(Inner, supply)) }.cast::<Spans>();
         // SAFETY: The supply comes to stand where the local looks for it: in the same `Inner`.
-        let local = Local::of_heap(unsafe { &*supply.as_ptr() });
+        let local = unsafe { Local::of_heap(supply) };
         // SAFETY: As above.
         unsafe { place.write(Inner { local, lock: Lock::new(()), supply: Spans::new(BLOCK) }) };
         place.as_ptr().expose_provenance();

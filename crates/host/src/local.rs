@@ -69,7 +69,8 @@ pub struct Local {
     /// The epoch in which it was tidied last.
     epoch: Cell<u8>,
     kind: Cell<Kind>,
-    supply: Cell<Option<&'static Spans>>,
+    /// A heap's own; a pointer, for it lies beside this in what is moved as a whole.
+    supply: Cell<Option<NonNull<Spans>>>,
     slabs: [Slabs; Class::COUNT],
     /// What guards objects.
     pub guard: guard::State,
@@ -117,7 +118,11 @@ impl Local {
     }
 
     /// Makes one for a heap that takes its spans from `supply`.
-    pub const fn of_heap(supply: &'static Spans) -> Self {
+    ///
+    /// # Safety
+    ///
+    /// There will be a supply as long as this is used.
+    pub const unsafe fn of_heap(supply: NonNull<Spans>) -> Self {
         Self { supply: Cell::new(Some(supply)), ..Self::new(Kind::Heap) }
     }
 
@@ -139,7 +144,8 @@ impl Local {
 
     /// Returns where it takes its spans.
     pub fn supply(&self) -> &'static Spans {
-        self.supply.get().unwrap_or(&SHARED)
+        // SAFETY: Whoever made this with a supply has promised that there is one.
+        self.supply.get().map_or(&SHARED, |supply| unsafe { supply.as_ref() })
     }
 
     /// Takes a slot of a class, if its list has one.

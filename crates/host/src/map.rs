@@ -118,12 +118,17 @@ static HIGHEST: AtomicUsize = AtomicUsize::new(0);
 /// Returns the entry of an address, whatever it is. Costs no branch.
 #[inline(always)]
 pub fn entry(address: usize) -> &'static Entry {
+    // SAFETY: There is an entry, and the map is never released.
+    unsafe { &*place(address) }
+}
+
+/// Returns where the entry of an address is: a pointer to those behind it too.
+#[inline(always)]
+fn place(address: usize) -> *const Entry {
     // Acquire: pairs with the store in `begin`, so that the base is that of the mask.
     let offset = address >> (CHUNK_BITS - ENTRY_BITS) & MASK.load(Acquire);
     // SAFETY: The mask keeps the offset in the map that begins at the base.
-    let entry = unsafe { BASE.load(Relaxed).byte_add(offset) };
-    // SAFETY: As above, and the map is never released.
-    unsafe { &*entry }
+    unsafe { BASE.load(Relaxed).byte_add(offset) }
 }
 
 impl Entry {
@@ -162,7 +167,7 @@ impl Entry {
 
 /// Makes the entries of a span's chunks name it.
 pub fn set(span: &Span, tag: Tag) {
-    let first: *const Entry = entry(span.start().addr().get());
+    let first = place(span.start().addr().get());
     // SAFETY: The chunks of a block are in one window, so their entries stand in a row.
     let entries = unsafe { core::slice::from_raw_parts(first, span.chunks()) };
     let (rows, rest) = entries.as_chunks::<4>();
@@ -194,7 +199,7 @@ pub fn cover(start: NonNull<u8>, size: usize) -> bool {
     let window = window_size(MASK.load(Relaxed));
     // The byte before is looked at too: the first entry is that of address 0 (invariant 2).
     let is_in_row = (first - 1) / window == last / window;
-    if !is_in_row || highest - lowest >= window || !commit(entry(first), entry(last)) {
+    if !is_in_row || highest - lowest >= window || !commit(place(first), place(last)) {
         return false;
     }
     LOWEST.store(lowest, Relaxed);
@@ -237,9 +242,9 @@ fn bits_within(size: usize) -> u32 {
     size.max(1).ilog2()
 }
 
-fn commit(first: &Entry, last: &Entry) -> bool {
+fn commit(first: *const Entry, last: *const Entry) -> bool {
     let page = os::page_size();
-    let (from, to) = ((&raw const *first).addr(), (&raw const *last).addr() + size_of::<Entry>());
+    let (from, to) = (first.addr(), last.addr() + size_of::<Entry>());
     let (from, to) = (from & !(page - 1), to.next_multiple_of(page));
     let base = BASE.load(Relaxed).cast::<u8>();
     let base = NonNull::new(base.with_addr(from)).unwrap_or(NonNull::dangling());

@@ -69,8 +69,14 @@ const _: () = assert!(size_of::<Span>() == 64, "a record is a cache line");
 
 impl Span {
     /// Fills the record of a span that was taken from its block.
-    pub fn begin(&self, block: &Block, start: NonNull<u8>, chunks: usize, region: RegionId) {
-        self.block.set(block);
+    pub fn begin(
+        &self,
+        block: NonNull<Block>,
+        start: NonNull<u8>,
+        chunks: usize,
+        region: RegionId,
+    ) {
+        self.block.set(block.as_ptr());
         self.start.store(start.as_ptr(), Relaxed);
         self.chunks.store(chunks as u32, Relaxed);
         self.region.set(region.index());
