@@ -93,6 +93,26 @@ fn structures_are_in_order_when_others_free() {
     assert_eq!(check(), Ok(()));
 }
 
+/// Guards look at the slot before the one that is freed, which its owner may just then hand out.
+#[test]
+fn neighbours_come_and_go_in_two_threads() {
+    for size in [36, 300, 5108] {
+        let (send, receive) = channel::<Object>();
+        let other = thread::spawn(move || receive.into_iter().for_each(end));
+        let mut random = Random(size as u64);
+        for _ in 0..100_000 {
+            let object = make(size);
+            if random.below(4) == 0 {
+                send.send(object).expect("the other thread listens");
+            } else {
+                end(object);
+            }
+        }
+        drop(send);
+        other.join().expect("the other thread does not panic");
+    }
+}
+
 #[test]
 fn a_heap_tells_what_is_used() {
     let heap = Heap::new(HeapOptions::new()).expect("there is memory");

@@ -173,14 +173,25 @@ pub fn seal(object: NonNull<u8>, size: usize, class: Class) {
     mark(address, size, room);
 }
 
-/// Writes the trailer, and repeats it right behind the object.
+/// Writes the trailer, which is zero, and repeats it right behind the object. Who frees the next
+/// slot reads the trailer at the same time, so it is never seen in parts.
 #[inline(always)]
 fn mark(object: usize, size: usize, room: usize) {
     let value = trailer(object, (room - size) as u64);
     let behind = core::ptr::with_exposed_provenance_mut::<u64>(object + size);
+    // What would lie in the trailer's place is written as the zero that it is. A shift by all bits
+    // is none: there the one is the other.
+    let lost = u64::BITS - 8 * bytes_repeated(room - size);
+    let repeated = value.wrapping_shl(lost).wrapping_shr(lost);
     // SAFETY: At least a trailer's length is left behind the object (`padded`).
-    unsafe { behind.write_unaligned(value) };
+    unsafe { behind.write_unaligned(repeated) };
     trailer_at(object + room).store(value, Relaxed);
+}
+
+/// How much of what repeats a trailer there is room for before the trailer itself.
+#[inline(always)]
+fn bytes_repeated(left: usize) -> u32 {
+    left.min(2 * TRAILER) as u32 - TRAILER as u32
 }
 
 /// Gives an object that stays where it is another size.
@@ -188,6 +199,7 @@ pub fn seal_again(object: NonNull<u8>, size: usize, class: Class) {
     let (address, room) = (object.addr().get(), class.shape().size as usize);
     // SAFETY: A live object's entry has a span.
     check(unsafe { map::entry(address).span_unchecked() }, address, room);
+    trailer_at(address + room).store(0, Relaxed);
     mark(address, size, room);
 }
 
@@ -213,9 +225,9 @@ fn check_repeated(end: usize, object: usize, trailer: u64) {
     let behind = core::ptr::with_exposed_provenance::<u64>(end);
     // SAFETY: The trailer says that more than eight bytes of the slot are left.
     let repeated = unsafe { behind.read_unaligned() };
-    // Where less than sixteen bytes are left the trailer itself has overwritten the end of it.
-    let lost = (2 * TRAILER as u64).saturating_sub(left(trailer));
-    if (repeated ^ trailer) << (8 * lost) != 0 {
+    // Where less than sixteen bytes are left the trailer itself is in the place of the end of it.
+    let lost = u64::BITS - 8 * bytes_repeated(left(trailer) as usize);
+    if (repeated ^ trailer) << lost != 0 {
         misuse("write past the end of the object at ", object);
     }
 }
@@ -291,27 +303,35 @@ pub fn ensure_live(object: NonNull<u8>) {
     check(span, address, room_of(tag.class_index()));
 }
 
-/// Writes zeros over a slot.
+/// Writes zeros over a slot, over its trailer in one piece (see `mark`).
 ///
 /// # Safety
 ///
 /// The memory is a slot's, and nobody uses it.
 #[inline(always)]
 unsafe fn clear(object: *mut u8, room: usize) {
-    if room > CLEARED_HERE_MOST {
+    trailer_at(object.expose_provenance() + room).store(0, Relaxed);
+    let rest = room - TRAILER;
+    if rest > CLEARED_HERE_MOST {
         // SAFETY: As promised to us.
-        return unsafe { object.write_bytes(0, room) };
+        return unsafe { object.write_bytes(0, rest) };
     }
-    // Two at least, and each of the others behind a branch: shorter than any loop.
-    // SAFETY: The least room is twice the least slot.
-    unsafe { object.cast::<[u64; 4]>().write([0; 4]) };
-    for offset in [2 * SLOT, 3 * SLOT] {
-        if offset < room {
-            // SAFETY: A slot is a multiple of the least.
-            let two = unsafe { object.add(offset) };
-            // SAFETY: As above, and aligned to it.
-            unsafe { two.cast::<[u64; 2]>().write([0; 2]) };
+    // Each pair but the first behind a branch, and the word before the trailer: shorter than a loop.
+    let pairs = object.cast::<[u64; 2]>();
+    // SAFETY: The least room is two pairs, aligned as slots are.
+    unsafe { pairs.write([0; 2]) };
+    for index in [1, 2] {
+        if (index + 1) * SLOT < room {
+            // SAFETY: The slot goes on behind this pair.
+            let pair = unsafe { pairs.add(index) };
+            // SAFETY: As above.
+            unsafe { pair.write([0; 2]) };
         }
+    }
+    // SAFETY: A slot has at least two words.
+    let before = unsafe { object.add(rest - TRAILER) };
+    // SAFETY: As above, and it is aligned as the trailer is.
+    unsafe { before.cast::<u64>().write(0) };
     }
 }
 
