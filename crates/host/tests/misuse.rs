@@ -9,7 +9,7 @@
 
 mod mistakes;
 
-use mistakes::{Mistake, TABLE};
+use mistakes::{Mistake, OWNERS, TABLE};
 use std::env;
 use std::fmt::{self, Display, Formatter};
 use std::process::{Command, ExitStatus, Output};
@@ -61,7 +61,9 @@ fn child() {
     let Ok(name) = env::var(VARIABLE) else { return };
     let (name, size) = name.rsplit_once(' ').expect("a size follows the name");
     let size = size.parse().expect("the size is a number");
-    let mistake = TABLE.iter().find(|mistake| mistake.name == name).expect("the mistake is known");
+    let all = TABLE.iter().chain(OWNERS.iter().map(|(mistake, _)| mistake));
+    let mistake = all.into_iter().find(|mistake| mistake.name == name);
+    let mistake = mistake.expect("the mistake is known");
     // The harness has written the test's name, and no end of the line.
     println!();
     println!("{}", if (mistake.make)(size) { word::HARMLESS } else { word::MISSED });
@@ -135,6 +137,20 @@ fn misuse_ends_as_the_table_says() {
     println!("{found} of {all} found");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(found * 100 >= all * FOUND_LEAST, "{found} of {all} found");
+}
+
+#[test]
+fn a_report_says_whose_the_place_is() {
+    let [small, medium, _] = SIZES;
+    for (mistake, owner) in OWNERS {
+        for size in [small, medium] {
+            let output = run(mistake, size);
+            assert_eq!(end_of(&output), Ok(End::Told), "{} of {size}", mistake.name);
+            let told = String::from_utf8_lossy(&output.stderr);
+            let has_owner = told.lines().any(|line| line.ends_with(owner));
+            assert!(has_owner, "{} of {size}: {told}", mistake.name);
+        }
+    }
 }
 
 #[test]

@@ -332,7 +332,6 @@ unsafe fn clear(object: *mut u8, room: usize) {
     let before = unsafe { object.add(rest - TRAILER) };
     // SAFETY: As above, and it is aligned as the trailer is.
     unsafe { before.cast::<u64>().write(0) };
-    }
 }
 
 /// Returns how much of an object's room the program may use; none when it is free.

@@ -5,7 +5,7 @@
 
 use super::End::{self, Fault, Harmless, Missed, Told};
 use super::word;
-use polder_host::{Polder, check, object};
+use polder_host::{Heap, HeapOptions, Polder, check, object};
 use std::alloc::{GlobalAlloc, Layout};
 use std::thread;
 
@@ -54,6 +54,13 @@ pub const TABLE: &[Mistake] = &[
     row("reallocation after free", reallocate_after_free, [Told, Told, Told]),
     row("uninitialised read of reused memory", read_uninitialised, [Harmless; 3]),
     row("huge request", ask_for_much, [Harmless; 3]),
+];
+
+/// Second frees of others' objects, and what a report says of the owner in a slab.
+pub const OWNERS: &[(Mistake, &str)] = &[
+    (row("double free of one's own", double_free, [Told; 3]), ", of this thread"),
+    (row("double free of another's", double_free_of_another, [Told; 3]), ", of another thread"),
+    (row("double free of a heap's", double_free_of_heap, [Told; 3]), ", of a heap"),
 ];
 
 /// What an object holds: differs with the place.
@@ -180,6 +187,26 @@ fn double_free_thread(size: usize) -> bool {
     let address = object.expose_provenance();
     let other = thread::spawn(move || free(std::ptr::with_exposed_provenance_mut(address)));
     other.join().expect("a free does not panic");
+    free(object);
+    false
+}
+
+fn double_free_of_another(size: usize) -> bool {
+    // This thread shall not take over what the other leaves.
+    free(make(size));
+    let other = thread::spawn(move || victim(size).expose_provenance());
+    let object = other.join().expect("an allocation does not panic");
+    let object = std::ptr::with_exposed_provenance_mut(object);
+    free(object);
+    free(object);
+    false
+}
+
+fn double_free_of_heap(size: usize) -> bool {
+    let heap = Heap::new(HeapOptions::new()).expect("there is memory");
+    let object = heap.allocate(size, 16).expect("there is memory").as_ptr();
+    say(object);
+    free(object);
     free(object);
     false
 }
