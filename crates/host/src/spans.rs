@@ -234,9 +234,19 @@ impl State {
             return None;
         }
         let held = self.blocks().map(Block::chunks).sum::<usize>() * CHUNK;
-        self.blocks[self.len] = Some(Block::reserve(chunks, align, held.max(least))?);
+        let block = Block::reserve(chunks, align, held.max(least))?;
+        self.blocks[self.len] = Some(block);
         self.len += 1;
-        self.take(chunks, align)
+        let taken = self.take(chunks, align);
+        if taken.is_none() {
+            // There is room, so there is no memory: with a block left by each request that fails
+            // there would soon be no place for another.
+            self.len -= 1;
+            self.blocks[self.len] = None;
+            // SAFETY: The block is new, and no span of it was taken.
+            unsafe { Block::release(block) };
+        }
+        taken
     }
 
     fn purge(&mut self, most: usize, is_due: impl Fn(u8) -> bool) -> usize {
