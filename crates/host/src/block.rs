@@ -507,4 +507,12 @@ mod tests {
         assert_eq!(block.purge(usize::MAX, |epoch| epoch < 4), 0);
         assert_eq!(block.purge(usize::MAX, |epoch| epoch < 5), PAGE_CHUNKS);
     }
+
+    #[test]
+    fn a_purge_may_pass_its_bound_by_part_of_a_page() {
+        let block = block();
+        let taken: [Taken; PAGE_CHUNKS] = core::array::from_fn(|_| block.take(1, 1).unwrap());
+        taken.iter().for_each(|taken| block.give(taken.span, 1));
+        assert_eq!(block.purge(1, |_| true), PAGE_CHUNKS);
+    }
 }

@@ -157,7 +157,7 @@ impl Spans {
         let now = epoch();
         let purged = state.purge(PURGE_MOST, |stamp| is_old(stamp, now));
         self.count_purged(purged);
-        purged == PURGE_MOST
+        purged >= PURGE_MOST
     }
 
     /// Gives all free memory back to the system.
@@ -250,7 +250,9 @@ impl State {
     }
 
     fn purge(&mut self, most: usize, is_due: impl Fn(u8) -> bool) -> usize {
-        self.blocks_mut().fold(0, |purged, block| purged + block.purge(most - purged, &is_due))
+        // A block gives whole pages, so a few chunks more than it is asked for.
+        let rest = |purged: usize| most.saturating_sub(purged);
+        self.blocks_mut().fold(0, |purged, block| purged + block.purge(rest(purged), &is_due))
     }
 
     fn blocks(&self) -> impl Iterator<Item = &Block> {
