@@ -26,4 +26,6 @@ pub extern "C" fn child() {
     pool::let_go();
     // SAFETY: The child has one thread, this one.
     unsafe { thread::local().repair_incoming() };
+    // SAFETY: As above.
+    unsafe { pool::repair() };
 }

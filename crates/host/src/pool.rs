@@ -172,6 +172,20 @@ pub fn let_go() {
     POOL.unlock();
 }
 
+/// Repairs the queues of the locals that nobody uses: a thread that is not in the child may have
+/// been posting to any of them, and whoever tends one waits for what that thread has begun.
+///
+/// # Safety
+///
+/// No other thread is in the process: it is the child of a fork.
+pub unsafe fn repair() {
+    let first = reference(POOL.lock().first);
+    for local in core::iter::successors(first, |local| reference(local.links.next.get())) {
+        // SAFETY: The caller is alone.
+        unsafe { local.repair_incoming() };
+    }
+}
+
 fn reference(local: *const Local) -> Option<&'static Local> {
     // SAFETY: Links are null or to locals, which are never unmapped.
     unsafe { local.as_ref() }
