@@ -88,7 +88,10 @@ impl Local {
     pub(super) fn take_new_span(&'static self, chunks: usize, align: usize) -> Option<Taken> {
         self.supply().take(chunks, align).or_else(|| {
             self.cache.hand_over(self.supply(), Which::All);
-            pool::hand_over_caches();
+            // What threads keep is of no use to a heap: its blocks are its own.
+            if !self.is_heap() {
+                pool::hand_over_caches();
+            }
             self.supply().take(chunks, align)
         })
     }
