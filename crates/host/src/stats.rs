@@ -62,23 +62,28 @@ impl Stats {
             let &ClassTotals { used, allocated, slabs } = sums;
             let shape = class.shape();
             let slots = slabs * u64::from(shape.slots);
-            // Threads go on meanwhile, so a sum may have a free without its allocation.
-            let used = if used > u64::MAX / 2 { 0 } else { used.min(slots) };
+            let used = not_below_zero(used).min(slots);
             *stats = ClassStats { size: shape.size.into(), used, allocated, slabs, slots };
         }
         let small: u64 = classes.iter().map(|class| class.size * class.used).sum();
+        let large_bytes = not_below_zero(totals.large_bytes);
         Self {
-            used: small + totals.large_bytes,
+            used: small + large_bytes,
             held: held.used + held.dirty,
             peak: held.peak,
             reserved: held.reserved,
             purged: held.purged,
-            large: totals.large,
-            large_used: totals.large_bytes,
+            large: not_below_zero(totals.large),
+            large_used: large_bytes,
             remote_frees: totals.received,
             classes,
         }
     }
+}
+
+/// Threads go on while they are asked, so a sum may have a free without its allocation.
+fn not_below_zero(sum: u64) -> u64 {
+    if sum > u64::MAX / 2 { 0 } else { sum }
 }
 
 /// Returns what all threads use and hold.
