@@ -6,7 +6,7 @@
 use crate::os;
 use crate::settings;
 use core::sync::atomic::Ordering::Relaxed;
-use core::sync::atomic::{AtomicBool, AtomicU8};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
 
 /// Epochs that free memory is kept.
 const EPOCHS_KEPT: u8 = 2;
@@ -14,6 +14,8 @@ const EPOCHS_KEPT: u8 = 2;
 pub const EPOCHS: u8 = 254;
 
 static EPOCH: AtomicU8 = AtomicU8::new(1);
+/// The most epochs since the clock's beginning that anybody has seen, plus one.
+static LAST: AtomicU64 = AtomicU64::new(0);
 
 /// Returns the number of the epoch, as it was when somebody last looked at the clock.
 #[inline]
@@ -29,9 +31,19 @@ pub fn before(epoch: u8) -> u8 {
 
 /// Looks at the clock. True for the one caller who is the first to see a new epoch.
 pub fn advance() -> bool {
-    let epoch = (os::now_ms() / settings::epoch_ms() % u64::from(EPOCHS)) as u8 + 1;
-    // No partner: a number on its own.
-    epoch != EPOCH.load(Relaxed) && EPOCH.swap(epoch, Relaxed) != epoch
+    let count = os::now_ms() / settings::epoch_ms() + 1;
+    // No partner: a number on its own. Only the first to come so far goes on, so that a thread that
+    // was asleep since it read the clock does not put it back.
+    if LAST.load(Relaxed) >= count || LAST.fetch_max(count, Relaxed) >= count {
+        return false;
+    }
+    EPOCH.store((count % u64::from(EPOCHS)) as u8 + 1, Relaxed);
+    true
+}
+
+/// Counts epochs of another length from now on.
+pub fn restart() {
+    LAST.store(0, Relaxed);
 }
 
 /// Whether there may be memory that is old in this epoch.

@@ -91,3 +91,9 @@ pub fn broken(rule: &str) -> ! {
 pub fn invalid_free(address: usize) -> ! {
     Line::new().text("free of ").address(address).text(", which is no live object").abort()
 }
+
+/// Ends the process: the program gives another size to what is not a live object of ours.
+#[cold]
+pub fn invalid_resize(address: usize) -> ! {
+    Line::new().text("realloc of ").address(address).text(", which is no live object").abort()
+}

@@ -17,8 +17,9 @@ use crate::object;
 use crate::spans::Spans;
 use crate::stats::Stats;
 use crate::tally::Totals;
+use core::cell::Cell;
 use core::mem::offset_of;
-use core::ptr::NonNull;
+use core::ptr::{NonNull, null};
 
 /// The first block of a heap, in bytes. Address space, not memory.
 const BLOCK: usize = 4 << 20;
@@ -60,6 +61,74 @@ struct Inner {
     local: Local,
     lock: Lock<()>,
     supply: Spans,
+    /// The next and the previous in the list of all heaps, under its lock.
+    next: Cell<*const Inner>,
+    previous: Cell<*const Inner>,
+}
+
+/// All heaps, for forks.
+static ALL: Lock<List> = Lock::new(List { first: null() });
+
+struct List {
+    first: *const Inner,
+}
+
+// SAFETY: Heaps leave the list before they end.
+unsafe impl Send for List {}
+
+impl List {
+    fn each(&self, work: impl Fn(&Inner)) {
+        let mut at = self.first;
+        // SAFETY: Links are null or to heaps, which leave the list before they end.
+        while let Some(inner) = unsafe { at.as_ref() } {
+            work(inner);
+            at = inner.next.get();
+        }
+    }
+
+    fn add(&mut self, inner: &Inner) {
+        inner.next.set(self.first);
+        // SAFETY: As above.
+        if let Some(next) = unsafe { self.first.as_ref() } {
+            next.previous.set(inner);
+        }
+        self.first = inner;
+    }
+
+    fn remove(&mut self, inner: &Inner) {
+        let (next, previous) = (inner.next.get(), inner.previous.get());
+        // SAFETY: As above.
+        if let Some(next) = unsafe { next.as_ref() } {
+            next.previous.set(previous);
+        }
+        // SAFETY: As above.
+        match unsafe { previous.as_ref() } {
+            Some(previous) => previous.next.set(next),
+            None => self.first = next,
+        }
+    }
+}
+
+/// Takes the locks of all heaps for as long as a fork lasts.
+pub fn hold_all() {
+    let all = ALL.lock();
+    all.each(|inner| {
+        core::mem::forget(inner.lock.lock());
+        inner.local.cache.hold();
+        inner.supply.hold();
+    });
+    core::mem::forget(all);
+}
+
+/// Frees the locks that [`hold_all`] took.
+pub fn let_all_go() {
+    // SAFETY: `hold_all` has taken the lock for this thread.
+    let all = unsafe { ALL.held() };
+    all.each(|inner| {
+        inner.supply.let_go();
+        inner.local.cache.let_go();
+        inner.lock.unlock();
+    });
 }
 
 impl Default for HeapOptions {
@@ -93,10 +162,19 @@ impl Heap {
         // SAFETY: The supply comes to stand where the local looks for it: in the same `Inner`.
         let local = unsafe { Local::of_heap(supply) };
         // SAFETY: As above.
-        unsafe { place.write(Inner { local, lock: Lock::new(()), supply: Spans::new(BLOCK) }) };
+        unsafe {
+            place.write(Inner {
+                local,
+                lock: Lock::new(()),
+                supply: Spans::new(BLOCK),
+                next: Cell::new(null()),
+                previous: Cell::new(null()),
+            });
+        }
         place.as_ptr().expose_provenance();
         let heap = Self { inner: place };
         heap.set_limit(options.limit);
+        ALL.lock().add(heap.inner());
         Some(heap)
     }
 
@@ -192,6 +270,7 @@ impl Heap {
 impl Drop for Heap {
     fn drop(&mut self) {
         let inner = self.inner();
+        ALL.lock().remove(inner);
         // SAFETY: Who drops a heap uses nothing of it any more.
         unsafe { inner.supply.release() };
         // SAFETY: It was allocated in `new`, and this is its last use.

@@ -72,6 +72,15 @@ impl<T> Lock<T> {
         Guard { lock: self }
     }
 
+    /// Returns the guard of a lock that the caller holds, through a guard that it has forgotten.
+    ///
+    /// # Safety
+    ///
+    /// It does, and has no other guard of it.
+    pub unsafe fn held(&self) -> Guard<'_, T> {
+        Guard { lock: self }
+    }
+
     /// Frees the lock. Its holder is the caller, through a guard that it has forgotten.
     #[inline]
     pub fn unlock(&self) {

@@ -3,9 +3,10 @@
 //! Slots and spans become objects here, and objects slots and spans: what `guard` puts around
 //! them is put and taken away in this file.
 
+use crate::fail;
 use crate::guard;
 use crate::local::{Grown, Local};
-use crate::map;
+use crate::map::{self, Tag};
 use crate::os;
 use crate::size::{CHUNK, Class, SLOT, aligned};
 use crate::span::{Span, State};
@@ -213,6 +214,9 @@ pub(crate) fn resize(
     let class = class_of(size, align);
     if !entry.tag().is_large() {
         let class = class.filter(|class| class.index() == entry.tag().class_index())?;
+        if entry.tag() == Tag::NONE {
+            fail::invalid_resize(object.addr().get());
+        }
         guard::seal_again(object, size, class);
         return Some(Grown::InPlace);
     }
@@ -260,10 +264,12 @@ unsafe fn copy_to_new(
     align: usize,
 ) -> Option<NonNull<u8>> {
     guard::ensure_live(object);
-    let kept = usable_size(object.as_ptr())?.min(size);
+    let Some(room) = usable_size(object.as_ptr()) else {
+        fail::invalid_resize(object.addr().get())
+    };
     let target = allocate_in(local, size, align)?;
     // SAFETY: Both objects have that many bytes, and one of them is new.
-    unsafe { target.copy_from_nonoverlapping(object, kept) };
+    unsafe { target.copy_from_nonoverlapping(object, room.min(size)) };
     // SAFETY: As promised to us.
     unsafe { free(object.as_ptr()) };
     Some(target)

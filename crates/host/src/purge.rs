@@ -11,6 +11,8 @@ use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::Relaxed;
 
 static IS_STARTED: AtomicBool = AtomicBool::new(false);
+/// Whether this process is the child of one that had the thread, and has none.
+static IS_LOST: AtomicBool = AtomicBool::new(false);
 
 /// Looks at the clock, and gives some of what was free for long enough back. Bounded in work.
 pub fn look() {
@@ -21,6 +23,17 @@ pub fn look() {
     if clock::is_purging() {
         clock::set_purging(SHARED.purge());
     }
+    // No partner: one thread takes the news.
+    if IS_LOST.load(Relaxed) && IS_LOST.swap(false, Relaxed) {
+        start();
+    }
+}
+
+/// Notes that the thread that purges did not come along into the child of a fork.
+pub fn lose_thread() {
+    // No partner: the child has one thread.
+    let was_started = IS_STARTED.swap(false, Relaxed);
+    IS_LOST.store(was_started, Relaxed);
 }
 
 /// Gives all free memory back to the system that can be had: spare slabs and kept spans of the

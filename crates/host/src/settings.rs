@@ -3,6 +3,7 @@
 //! The variables are read once, when the first thread allocates; one that begins with `POLDER_`
 //! and that nobody knows, or whose value makes no sense, is named on the standard error.
 
+use crate::clock;
 use crate::fail::Line;
 use crate::os;
 use crate::purge;
@@ -83,6 +84,7 @@ impl Settings {
         if let Some(delay) = self.purge_delay_ms {
             // No partner: as above.
             EPOCH_MS.store((delay / 2).max(1), Relaxed);
+            clock::restart();
         }
         if let Some(limit) = self.limit {
             SHARED.set_limit(limit);

@@ -12,6 +12,7 @@ pub use check::check;
 
 use super::Local;
 use crate::clock;
+use crate::fail;
 use crate::guard;
 use crate::map::{self, Tag};
 use crate::queue::Row;
@@ -304,6 +305,9 @@ impl Local {
         let mut count = row.count;
         while count > 0 {
             let step = count.min(span.needed.get());
+            if step == 0 {
+                fail::invalid_free(row.last.address());
+            }
             span.needed.set(span.needed.get() - step);
             count -= step;
             if span.needed.get() == 0 {
