@@ -25,6 +25,8 @@ const TARGETS: [Target; 6] = [
     Target { name: "x86_64-unknown-freebsd", is_free_of_std: false },
 ];
 
+/// The feature that puts a system in software in the place of the target's.
+const IN_SOFTWARE: &str = "sim";
 /// The libraries that are for every system.
 const LIBRARIES: [&str; 5] =
     ["polder-core", "polder-host", "polder-device", "polder-vulkan", "polder"];
@@ -40,10 +42,12 @@ fn check_one(target: &Target, workspace: &Workspace) -> Outcome {
     toolchain::components(&["clippy"])?;
     let library = toolchain::target(target.name)?;
     let mut all = command(target, library);
-    for package in LIBRARIES.iter().filter(|name| workspace.package(name).is_some()) {
-        all.arg(format!("--package={package}"));
+    for package in LIBRARIES.iter().filter_map(|name| workspace.package(name)) {
+        all.arg(format!("--package={}", package.name));
+        let features = package.features.iter().filter(|name| *name != IN_SOFTWARE);
+        all.args(features.map(|name| format!("--features={}/{name}", package.name)));
     }
-    end(all.arg("--all-features"), library)?;
+    end(&mut all, library)?;
     if !target.is_free_of_std {
         return Ok(());
     }

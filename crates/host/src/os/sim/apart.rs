@@ -13,7 +13,7 @@ fn layout(size: usize) -> Option<Layout> {
 /// Takes address space that is zero.
 pub fn take<'a>(
     size: usize,
-    _others: impl Iterator<Item = &'a Reservation>,
+    _others: &impl Iterator<Item = &'a Reservation>,
 ) -> Option<NonNull<u8>> {
     // SAFETY: A reservation has a page at least.
     NonNull::new(unsafe { System.alloc_zeroed(layout(size)?) })

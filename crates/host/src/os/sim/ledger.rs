@@ -75,14 +75,14 @@ impl Ledger {
 
     /// Reserves address space that is zero.
     pub fn reserve(&mut self, size: usize) -> Option<NonNull<u8>> {
-        if size == 0 || size % control::page() != 0 {
+        if size == 0 || !size.is_multiple_of(control::page()) {
             broken("reservation of parts of pages", NonNull::dangling());
         }
         if size > control::limit().saturating_sub(self.reserved) {
             return None;
         }
         let place = self.reservations.iter().position(Option::is_none)?;
-        let base = grant::take(size, self.reservations.iter().flatten())?;
+        let base = grant::take(size, &self.reservations.iter().flatten())?;
         let accesses = accesses(size)?;
         self.reservations[place] = Some(Reservation { base, size, accesses });
         self.reserved += size;
@@ -124,7 +124,7 @@ impl Ledger {
         let known = self.reservations.iter().flatten().find(|known| known.holds(start, size));
         let Some(known) = known else { broken(otherwise, base) };
         let (page, first) = (control::page(), start - known.base.addr().get());
-        if first % page != 0 || size % page != 0 {
+        if !first.is_multiple_of(page) || !size.is_multiple_of(page) {
             broken("a range of parts of pages", base);
         }
         known.pages(first / page..(first + size) / page)

@@ -31,7 +31,7 @@ fn first() -> Option<NonNull<u8>> {
 /// Takes address space that is zero: the lowest that lies apart from the others.
 pub fn take<'a>(
     size: usize,
-    others: impl Iterator<Item = &'a Reservation> + Clone,
+    others: &(impl Iterator<Item = &'a Reservation> + Clone),
 ) -> Option<NonNull<u8>> {
     let first = first()?;
     let start = first.addr().get();
