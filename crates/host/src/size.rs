@@ -202,6 +202,7 @@ mod tests {
     use super::{CHUNK, Class, SLOT, SLOTS_LEAST, SMALL_MAX, aligned};
 
     #[test]
+    #[cfg_attr(miri, ignore = "arithmetic alone")]
     fn a_class_is_the_least_that_holds_its_sizes() {
         assert_eq!(Class::of(0), None);
         assert_eq!(Class::of(SMALL_MAX + 1), None);
@@ -214,6 +215,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "arithmetic alone")]
     fn little_is_lost_by_rounding_and_in_slabs() {
         for class in Class::all() {
             let shape = class.shape();
@@ -226,6 +228,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "arithmetic alone")]
     fn a_slot_s_number_is_the_quotient() {
         for class in Class::all() {
             let shape = class.shape();
@@ -236,6 +239,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "arithmetic alone")]
     fn a_size_rounded_to_its_alignment_has_an_aligned_class() {
         for align in (0..=14).map(|bits| 1 << bits) {
             for size in 0..=SMALL_MAX {

@@ -15,7 +15,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::thread;
 
-/// What a scenario's process is told: which call fails, after how many, and how many of them.
+/// What a scenario's process is told: a plan.
 const PLAN: &str = "HOST_FAILURE";
 /// Stands for all calls from then on.
 const ALWAYS: u64 = u64::MAX;
@@ -31,12 +31,16 @@ const SPACE: usize = 128 << 20;
 /// Larger than a block.
 const HUGE: usize = 17 << 20;
 
+/// Which call fails, after how many, and how many of them; and how long a page is.
 #[derive(Clone, Copy, Debug)]
 struct Plan {
     call: Option<Call>,
     after: u64,
     times: u64,
+    page: usize,
 }
+
+const NEVER: Plan = Plan { call: None, after: 0, times: 0, page: 4096 };
 
 impl Plan {
     fn begin(self) {
@@ -48,13 +52,14 @@ impl Plan {
 
     fn to_text(self) -> String {
         let index = self.call.map_or(Call::ALL.len(), |call| call as usize);
-        format!("{index} {} {}", self.after, self.times)
+        format!("{index} {} {} {}", self.after, self.times, self.page)
     }
 
     fn from_text(text: &str) -> Self {
         let mut numbers = text.split(' ').map(|number| number.parse::<u64>().unwrap());
-        let call = Call::ALL.get(numbers.next().unwrap() as usize).copied();
-        Self { call, after: numbers.next().unwrap(), times: numbers.next().unwrap() }
+        let mut next = || numbers.next().unwrap();
+        let call = Call::ALL.get(next() as usize).copied();
+        Self { call, after: next(), times: next(), page: next() as usize }
     }
 }
 
@@ -122,6 +127,7 @@ fn use_thread(plan: Plan, sent: Vec<Object>) {
 
 fn scenario(plan: Plan) {
     sim::set_limit(SPACE);
+    sim::set_page(plan.page);
     plan.begin();
     use_heap(plan);
     sim::fail_none();
@@ -140,8 +146,6 @@ fn in_its_own_process() {
     let calls: Vec<_> = Call::ALL.iter().map(|&call| sim::calls(call).to_string()).collect();
     println!("calls: {}", calls.join(" "));
 }
-
-const NEVER: Plan = Plan { call: None, after: 0, times: 0 };
 
 /// Runs a scenario; returns how often it made each call.
 fn run(plan: Plan) -> Vec<u64> {
@@ -163,7 +167,7 @@ fn whichever_call_fails_nothing_is_broken_and_the_next_succeeds() {
         println!("{call:?}: {made} calls");
         // The first use of the heap makes at most as many as both together.
         for after in 0..made {
-            run(Plan { call: Some(call), after, times: 1 });
+            run(Plan { call: Some(call), after, times: 1, ..NEVER });
         }
     }
 }
@@ -173,14 +177,26 @@ fn whichever_call_fails_nothing_is_broken_and_the_next_succeeds() {
 fn from_whichever_call_on_all_fail_memory_is_short_and_nothing_is_broken() {
     let calls: u64 = run(NEVER).iter().sum();
     for after in (0..30).chain((30..calls).step_by(7)) {
-        run(Plan { call: None, after, times: ALWAYS });
+        run(Plan { after, times: ALWAYS, ..NEVER });
+    }
+}
+
+#[cfg(not(miri))]
+#[test]
+fn pages_may_be_longer_than_chunks_and_calls_fail_then_too() {
+    for page in [16 << 10, 64 << 10] {
+        let never = Plan { page, ..NEVER };
+        let calls: u64 = run(never).iter().sum();
+        for after in (0..calls).step_by(9) {
+            run(Plan { after, times: 1, ..never });
+        }
     }
 }
 
 #[cfg(miri)]
 #[test]
 fn a_call_that_fails_breaks_nothing() {
-    for after in [0, 5] {
-        scenario(Plan { call: None, after, times: 1 });
+    for after in [2] {
+        scenario(Plan { after, times: 1, page: 64 << 10, ..NEVER });
     }
 }
