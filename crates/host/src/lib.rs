@@ -61,6 +61,7 @@ mod map;
 pub mod object;
 mod os;
 mod outgoing;
+mod page;
 mod polder;
 mod pool;
 mod purge;

@@ -8,6 +8,7 @@ use crate::guard;
 use crate::local::{Grown, Local};
 use crate::map::{self, Tag};
 use crate::os;
+use crate::page;
 use crate::size::{CHUNK, Class, SLOT, aligned};
 use crate::span::{Span, State};
 use crate::thread;
@@ -134,21 +135,18 @@ fn allocate_large_zeroed(local: &'static Local, size: usize, align: usize) -> Op
 /// Makes a new object zero by giving its pages back, those that are its own from end to end: the
 /// last may have guards behind the object. False when the system refuses.
 fn zero_pages(object: NonNull<u8>, size: usize) -> bool {
-    let (start, page) = (object.addr().get(), os::page_size());
-    let first = start.next_multiple_of(page) - start;
-    let last = ((start + size) & !(page - 1)) - start;
-    // SAFETY: The object is longer than two pages, so it has that many bytes.
-    let pages = unsafe { object.add(first) };
+    let Some((pages, len)) = page::within(object, size) else { return false };
     // SAFETY: The pages are the object's alone, and nobody needs what they hold.
-    if !unsafe { os::decommit(pages, last - first) } {
+    if !unsafe { os::decommit(pages, len) } {
         return false;
     }
+    let before = pages.addr().get() - object.addr().get();
     // SAFETY: The object has that many bytes and nobody else knows of it.
-    unsafe { object.write_bytes(0, first) };
+    unsafe { object.write_bytes(0, before) };
+    // SAFETY: The pages are the object's.
+    let rest = unsafe { pages.add(len) };
     // SAFETY: As above.
-    let rest = unsafe { object.add(last) };
-    // SAFETY: As above.
-    unsafe { rest.write_bytes(0, size - last) };
+    unsafe { rest.write_bytes(0, size - before - len) };
     true
 }
 

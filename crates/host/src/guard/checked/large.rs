@@ -1,6 +1,7 @@
 //! Guards of large objects: chunks around them that fault, and a margin that repeats a byte.
 //!
-//! A large object has whole chunks, and chunks before and behind them that fault at each access.
+//! A large object has whole chunks, and chunks before and behind them that fault at each access,
+//! where a page is no longer than they are.
 //! Between its end and the fence is what is left of its last chunk; the first bytes of that repeat
 //! a byte that is the span's, and a free looks at them. An object that was freed faults until its
 //! span is used for another.
@@ -9,6 +10,7 @@ use super::{MARGIN, PADDING, hash, misuse};
 use crate::cache::CHUNKS_MOST;
 use crate::map;
 use crate::os;
+use crate::page;
 use crate::size::CHUNK;
 use crate::span::Span;
 use core::cell::Cell;
@@ -23,13 +25,13 @@ const DECOMMIT_LEAST: usize = CHUNKS_MOST * CHUNK;
 pub fn fence(span: &Span, front: usize) {
     span.carved.set(front as u32);
     // SAFETY: The padding is part of the span, and nobody's. Where the system refuses, for lack of
-    // records of its own, the object goes without.
-    unsafe { os::protect(span.start(), front * CHUNK) };
+    // records of its own, or a page is longer, the object goes without.
+    unsafe { page::protect(span.start(), front * CHUNK) };
     let behind = span.size() - PADDING * CHUNK;
     // SAFETY: The offset is within the span.
     let behind = unsafe { span.start().add(behind) };
     // SAFETY: As above.
-    unsafe { os::protect(behind, PADDING * CHUNK) };
+    unsafe { page::protect(behind, PADDING * CHUNK) };
 }
 
 /// Returns how much of a large object the program may use.
@@ -93,7 +95,7 @@ pub fn hide(span: &Span) {
         unsafe { object.write_bytes(0, room) };
     }
     // SAFETY: The object is free.
-    unsafe { os::protect(object, room) };
+    unsafe { page::protect(object, room) };
 }
 
 /// Gives the pages of an object that is free to the system. False where it shares them, or the
@@ -109,7 +111,7 @@ fn give_back(object: NonNull<u8>, room: usize) -> bool {
 pub fn show(span: &Span) -> bool {
     if span.carved.get() as usize != PADDING {
         // SAFETY: The span is the caller's.
-        let usable = unsafe { os::commit(span.start(), span.size()) };
+        let usable = unsafe { page::commit(span.start(), span.size()) };
         if usable {
             fence(span, PADDING);
         }
@@ -117,7 +119,7 @@ pub fn show(span: &Span) -> bool {
     }
     let (object, room) = object_of(span);
     // SAFETY: The span is the caller's.
-    unsafe { os::commit(object, room) }
+    unsafe { page::commit(object, room) }
 }
 
 /// Moves the chunk that faults behind a large object, whose span had `before` chunks, to its end.
@@ -130,12 +132,12 @@ pub fn fence_again(span: &Span, before: usize) -> bool {
         // SAFETY: As above.
         let start = unsafe { span.start().add(old) };
         // SAFETY: The range is the object's from now on.
-        if !unsafe { os::commit(start, new - old) } {
+        if !unsafe { page::commit(start, new - old) } {
             return false;
         }
     }
     // SAFETY: The padding is nobody's.
-    unsafe { os::protect(end, PADDING * CHUNK) };
+    unsafe { page::protect(end, PADDING * CHUNK) };
     true
 }
 
@@ -144,5 +146,5 @@ pub fn fence_again(span: &Span, before: usize) -> bool {
 pub fn unfence(span: &Span) -> bool {
     let was_large = map::entry(span.start().addr().get()).tag().is_large();
     // SAFETY: The span is free, and the caller's.
-    !was_large || unsafe { os::commit(span.start(), span.size()) }
+    !was_large || unsafe { page::commit(span.start(), span.size()) }
 }
