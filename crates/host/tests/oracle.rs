@@ -115,7 +115,7 @@ fn hand_over(source: &Source, threads: usize, seed: u64) {
         for (index, receiver) in receivers.into_iter().enumerate() {
             let (senders, seed) = (senders.clone(), seed << 8 | index as u64);
             let model = Model::of(source.clone());
-            scope.spawn(move || work(model, Random(seed), &senders, &receiver));
+            scope.spawn(move || work(model, Random(seed), senders, &receiver));
         }
         drop(senders);
     });
@@ -124,7 +124,7 @@ fn hand_over(source: &Source, threads: usize, seed: u64) {
 fn work(
     mut model: Model,
     mut random: Random,
-    senders: &[Sender<Object>],
+    senders: Vec<Sender<Object>>,
     receiver: &Receiver<Object>,
 ) {
     let limits = Limits { size: LIMITS.size / 4, bytes: LIMITS.bytes / 8, ..LIMITS };
@@ -132,9 +132,9 @@ fn work(
         model.step(&mut random, &limits);
         if model.len() > 0 && random.below(3) == 0 {
             let object = model.take(random.below(model.len()));
-            if let Err(refused) = senders[random.below(senders.len())].send(object) {
-                model.add(refused.0);
-            }
+            senders[random.below(senders.len())]
+                .send(object)
+                .expect("everybody waits for the last");
         }
         for object in receiver.try_iter().take(2) {
             match random.below(2) {
@@ -143,7 +143,8 @@ fn work(
             }
         }
     }
-    // What is sent to a thread that has ended comes back to the sender.
     model.free_all(&mut random);
-    receiver.try_iter().for_each(Object::free);
+    // Others may still send: each drops its senders when it has done its work, and then waits.
+    drop(senders);
+    receiver.iter().for_each(Object::free);
 }
