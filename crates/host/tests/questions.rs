@@ -74,7 +74,9 @@ fn all_that_is_said_to_be_usable_is_the_object_s_alone() {
     for object in model.objects() {
         let tail = usable(object) - object.size;
         // SAFETY: The object is live, and this much of it may be used.
-        unsafe { object.place.add(object.size).write_bytes(0x5a, tail) };
+        let end = unsafe { object.place.add(object.size) };
+        // SAFETY: As above.
+        unsafe { end.write_bytes(0x5a, tail) };
     }
     // Each free looks at all bytes of its object.
     model.free_all(&mut random);

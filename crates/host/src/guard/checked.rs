@@ -316,7 +316,7 @@ unsafe fn clear(object: *mut u8, room: usize) {
         // SAFETY: As promised to us.
         return unsafe { object.write_bytes(0, rest) };
     }
-    // Each pair but the first behind a branch, then the word before the trailer: no loop is shorter.
+    // Each pair but the first behind a branch, then the word before the trailer: no loop.
     let pairs = object.cast::<[u64; 2]>();
     // SAFETY: The least room is two pairs, aligned as slots are.
     unsafe { pairs.write([0; 2]) };
