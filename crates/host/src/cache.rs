@@ -1,8 +1,9 @@
 //! Spans that a local has given up and keeps for a while, so that the supply's lock does not show.
 //!
-//! A bin for each length; up to 16 chunks every length has its own. What is kept is bounded, and
-//! goes to the supply when it was not used for long enough, or at once when memory is short: that
-//! may be done by any thread, so the cache has a lock of its own, which its local finds free.
+//! A bin for each length up to 15 chunks, and eight bins a doubling from there: what is taken may
+//! be a little longer than what was asked for. What is kept is bounded, and goes to the supply when
+//! it was not used for long enough, or at once when memory is short: that may be done by any
+//! thread, so the cache has a lock of its own, which its local finds free.
 
 use crate::clock::is_old;
 use crate::ensure::ensure;
@@ -50,7 +51,7 @@ impl Cache {
         Self { last: AtomicPtr::new(null_mut()), state }
     }
 
-    /// Takes a span of `chunks`, or a little more where it is longer than 16.
+    /// Takes a span of `chunks`, or a little more where it is longer than 15.
     #[inline(always)]
     pub fn take(&self, chunks: usize) -> Option<&'static Span> {
         match self.replace_last(null_mut()) {
@@ -111,11 +112,6 @@ impl Cache {
             supply
                 .give(span, if let Which::Since(epoch) = which { epoch } else { span.stamp.get() });
         }
-    }
-
-    /// Returns the bytes that are kept.
-    pub fn size(&self) -> usize {
-        self.state.lock().chunks * CHUNK
     }
 
     /// Takes the lock for as long as a fork lasts.

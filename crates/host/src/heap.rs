@@ -28,7 +28,8 @@ const BLOCK: usize = 4 << 20;
 ///
 /// Objects come from the functions here or through `allocator-api2`, from any thread, and are
 /// freed by any thread through this heap or as any object of Polder's. Dropping the heap frees
-/// what is left in it.
+/// what is left in it. Free memory goes back to the system when the heap is used again after a
+/// while, or by [`trim`](Self::trim).
 ///
 /// ```
 /// use polder_host::{Heap, HeapOptions};
