@@ -219,6 +219,8 @@ impl Block {
             dirty: part(start, header.dirty, chunks),
             dirty_chunks: 0,
         };
+        // What the program gives back is reached by its address alone.
+        reservation.as_ptr().expose_provenance();
         let place = start.cast::<Self>();
         // SAFETY: The header begins with room for this structure.
         unsafe { place.write(block) };

@@ -196,10 +196,8 @@ impl Local {
         if entry.tag().is_slab_of(self) {
             // SAFETY: The tag says that there is a span.
             let span = unsafe { entry.span_unchecked() };
-            // SAFETY: A tag of a slab is never that of address 0.
-            let object = unsafe { NonNull::new_unchecked(object) };
-            // SAFETY: The caller gives the object up.
-            let slot = unsafe { Slot::new(object) };
+            // SAFETY: The caller gives the object up; a tag of a slab is never that of address 0.
+            let slot = unsafe { Slot::given_back(object) };
             self.take_back(slot, span);
         } else {
             // SAFETY: As promised to us.

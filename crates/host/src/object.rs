@@ -266,8 +266,10 @@ unsafe fn copy_to_new(
         fail::invalid_resize(object.addr().get())
     };
     let target = allocate_in(local, size, align)?;
+    // All that may be used is copied, and the program's pointer may be to what it asked for alone.
+    let source = core::ptr::with_exposed_provenance(object.addr().get());
     // SAFETY: Both objects have that many bytes, and one of them is new.
-    unsafe { target.copy_from_nonoverlapping(object, room.min(size)) };
+    unsafe { target.as_ptr().copy_from_nonoverlapping(source, room.min(size)) };
     // SAFETY: As promised to us.
     unsafe { free(object.as_ptr()) };
     Some(target)

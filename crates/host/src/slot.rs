@@ -48,6 +48,20 @@ impl Slot {
         Self(object.cast())
     }
 
+    /// Takes the place of an object that the program gives back. Its pointer may be one to the
+    /// bytes that were asked for, and to no more; the slot is reached by its address, through the
+    /// block that it lies in.
+    ///
+    /// # Safety
+    ///
+    /// As of [`new`](Self::new), and the slot lies in a block.
+    #[inline(always)]
+    pub unsafe fn given_back(object: *mut u8) -> Self {
+        let place = core::ptr::with_exposed_provenance_mut(object.addr());
+        // SAFETY: An object's address is not 0.
+        Self(unsafe { NonNull::new_unchecked(place) })
+    }
+
     /// Makes a slot of a message's node again.
     ///
     /// # Safety

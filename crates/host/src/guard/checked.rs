@@ -275,8 +275,10 @@ pub unsafe fn open(object: *mut u8, entry: &Entry, size: Option<usize>) {
     if size.is_some_and(|size| size as u64 + left(value) != room as u64) {
         misuse("free with a size that is not its own, of ", address);
     }
+    // The program's pointer may be to what it asked for alone.
+    let slot = core::ptr::with_exposed_provenance_mut(address);
     // SAFETY: The object is live, by its trailer, and the program has given it up.
-    unsafe { clear(object, room) };
+    unsafe { clear(slot, room) };
 }
 
 #[inline(always)]

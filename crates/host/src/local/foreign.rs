@@ -49,7 +49,7 @@ impl Local {
         // SAFETY: The tag says that there is a span.
         let span = unsafe { entry.span_unchecked() };
         // SAFETY: The caller gives the object up.
-        let slot = unsafe { Slot::new(object) };
+        let slot = unsafe { Slot::given_back(object.as_ptr()) };
         let is_put = self.outgoing.put(slot, span, class.size());
         if is_put {
             self.tally.freed(span);
@@ -92,7 +92,7 @@ impl Local {
             return self.free_large(object, span);
         }
         // SAFETY: The caller gives the object up.
-        let slot = unsafe { Slot::new(object) };
+        let slot = unsafe { Slot::given_back(object.as_ptr()) };
         self.take_back(slot, span);
     }
 
