@@ -13,6 +13,9 @@ const BASE: &str = if cfg!(target_os = "linux") { "" } else { "std" };
 /// The feature with guards around every object.
 const GUARDED: &str = "hardened";
 
+/// The feature with a system in software.
+const SOFTWARE: &str = "sim";
+
 /// Tests the host heap with each of its features, and checks that the façade builds with each.
 pub fn run_all(workspace: &Workspace) -> Outcome {
     for features in choices(package(workspace, "polder-host")?) {
@@ -22,6 +25,9 @@ pub fn run_all(workspace: &Workspace) -> Outcome {
     // What the guards find, and that they find nothing where nothing is wrong.
     let mut guarded = with_features("test", "polder-host", &[BASE, "std", GUARDED].join(","));
     run(guarded.args(["--test=misuse", "--test=oracle", "--quiet"]))?;
+    // What becomes of the heap when each call to the system fails.
+    let mut failing = with_features("test", "polder-host", &[BASE, SOFTWARE].join(","));
+    run(failing.args(["--test=failures", "--quiet"]))?;
     for features in choices(package(workspace, "polder")?) {
         run(&mut with_features("check", "polder", &features))?;
     }
