@@ -14,11 +14,16 @@ const PURE: [&str; 2] = ["polder-core", "polder-device"];
 /// Workspaces of their own, whose format is checked with ours.
 const OUTSIDE: [&str; 2] = ["bench", "fuzz"];
 
+/// The package that Miri checks over a system in software, which is one of its features.
+const HOST: &str = "polder-host";
+
 /// How Miri runs unless the user says otherwise. Tests read the clock and files, which isolation
-/// forbids; and an interpreter is some hundred times slower, so that each property is tried on
-/// few cases.
-const MIRI_ENVIRONMENT: [(&str, &str); 2] =
-    [("MIRIFLAGS", "-Zmiri-disable-isolation -Zmiri-strict-provenance"), ("PROPTEST_CASES", "4")];
+/// forbids.
+const MIRI_FLAGS: &str = "-Zmiri-disable-isolation -Zmiri-strict-provenance";
+/// The same for the host heap, which finds owners and slots by their addresses.
+const MIRI_HOST_FLAGS: &str = "-Zmiri-disable-isolation -Zmiri-permissive-provenance";
+/// An interpreter is some hundred times slower, so that each property is tried on few cases.
+const MIRI_CASES: (&str, &str) = ("PROPTEST_CASES", "4");
 
 /// Format, lints, documentation and `tidy`.
 pub fn lint(report: &mut Report, workspace: &Workspace) {
@@ -53,13 +58,21 @@ pub fn miri(workspace: &Workspace) -> Outcome {
         return left_out("the workspace has no package for it");
     }
     toolchain::nightly(&["miri", "rust-src"])?;
+    miri_test(MIRI_FLAGS, &packages)?;
+    if workspace.package(HOST).is_none() {
+        return Ok(());
+    }
+    miri_test(MIRI_HOST_FLAGS, &[format!("--package={HOST}"), "--features=sim".to_string()])
+}
+
+fn miri_test(flags: &str, arguments: &[String]) -> Outcome {
     let mut command = cargo_nightly();
-    for (name, value) in MIRI_ENVIRONMENT {
+    for (name, value) in [("MIRIFLAGS", flags), MIRI_CASES] {
         if std::env::var_os(name).is_none() {
             command.env(name, value);
         }
     }
-    command.args(["miri", "test"]).args(packages);
+    command.args(["miri", "test"]).args(arguments);
     // Times show which test is too long for an interpreter.
     run(command.args(["--", "-Zunstable-options", "--report-time"]))
 }
