@@ -16,6 +16,16 @@ const OUTSIDE: [&str; 2] = ["bench", "fuzz"];
 
 /// The package that Miri checks over a system in software, which is one of its features.
 const HOST: &str = "polder-host";
+/// Its tests that are short enough for an interpreter, and need no process of their own.
+const HOST_TESTS: [&str; 7] = [
+    "--features=sim",
+    "--lib",
+    "--test=failures",
+    "--test=global",
+    "--test=oracle",
+    "--test=questions",
+    "--test=threads",
+];
 
 /// How Miri runs unless the user says otherwise. Tests read the clock and files, which isolation
 /// forbids.
@@ -62,7 +72,9 @@ pub fn miri(workspace: &Workspace) -> Outcome {
     if workspace.package(HOST).is_none() {
         return Ok(());
     }
-    miri_test(MIRI_HOST_FLAGS, &[format!("--package={HOST}"), "--features=sim".to_string()])
+    let package = format!("--package={HOST}");
+    let tests = HOST_TESTS.map(String::from);
+    miri_test(MIRI_HOST_FLAGS, &[&[package], &tests[..]].concat())
 }
 
 fn miri_test(flags: &str, arguments: &[String]) -> Outcome {

@@ -5,6 +5,8 @@
 //! process of its own, which this one starts; an interpreter, which can start none, has them one
 //! after the other.
 
+#![cfg_attr(miri, allow(dead_code))]
+
 #[allow(dead_code)]
 mod model;
 

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU64, AtomicUsize};
 pub const PAGE_MOST: usize = 64 << 10;
 
 static PAGE: AtomicUsize = AtomicUsize::new(4096);
-static LIMIT: AtomicUsize = AtomicUsize::new(if cfg!(miri) { 64 << 20 } else { 1 << 30 });
+static LIMIT: AtomicUsize = AtomicUsize::new(if cfg!(miri) { 256 << 20 } else { 1 << 30 });
 static CLOCK_MS: AtomicU64 = AtomicU64::new(1000);
 
 /// A call that can fail.
