@@ -151,7 +151,9 @@ impl Local {
     /// Takes a slot of a class, if its list has one.
     #[inline(always)]
     pub fn allocate_quick(&'static self, class: Class) -> Option<NonNull<u8>> {
-        let slot = self.list(class).pop()?;
+        let list = self.list(class);
+        let slot = list.first()?;
+        list.set(guard::load_quick(slot, class)?);
         self.tally.allocated(class);
         Some(slot.object())
     }
@@ -193,23 +195,42 @@ impl Local {
     /// As of [`free`](Self::free), and `entry` is the object's.
     #[inline(always)]
     pub unsafe fn free_at(&'static self, object: *mut u8, entry: &'static Entry) {
-        if entry.tag().is_slab_of(self) {
-            // SAFETY: The tag says that there is a span.
-            let span = unsafe { entry.span_unchecked() };
-            // SAFETY: The caller gives the object up; a tag of a slab is never that of address 0.
-            let slot = unsafe { Slot::given_back(object) };
-            self.take_back(slot, span);
+        if let Some(class_index) = entry.tag().class_in(self) {
+            // SAFETY: As promised to us.
+            unsafe { self.free_own(object, entry, class_index) };
         } else {
             // SAFETY: As promised to us.
             unsafe { self.free_foreign(object, entry) };
         }
     }
 
+    /// Frees an object of one of its own slabs.
+    ///
+    /// # Safety
+    ///
+    /// As of [`free_at`](Self::free_at), and the entry's tag says that the slab is its own, of the
+    /// class of that number.
+    #[inline(always)]
+    pub unsafe fn free_own(
+        &'static self,
+        object: *mut u8,
+        entry: &'static Entry,
+        class_index: usize,
+    ) {
+        // SAFETY: A tag of a slab has a class.
+        let class = unsafe { Class::from_index(class_index).unwrap_unchecked() };
+        // SAFETY: The tag says that there is a span.
+        let span = unsafe { entry.span_unchecked() };
+        // SAFETY: The caller gives the object up; a tag of a slab is never that of address 0.
+        let slot = unsafe { Slot::given_back(object) };
+        self.take_back(slot, span, class);
+    }
+
     /// Takes a slot of one of its own slabs back.
     #[inline(always)]
-    fn take_back(&'static self, slot: Slot, span: &'static Span) {
+    fn take_back(&'static self, slot: Slot, span: &'static Span, class: Class) {
         self.tally.freed(span);
-        span.freed.push(slot);
+        span.freed.push(slot, class);
         let needed = span.needed.get().wrapping_sub(1);
         span.needed.set(needed);
         if needed == 0 {

@@ -61,11 +61,12 @@ impl Tag {
         Self(Self::LARGE | heap.map_or(0, |heap| heap.address() | Self::HEAP))
     }
 
-    /// Tells whether this is the tag of a slab that `local`, a thread's, owns: the one question of
-    /// the quick way.
+    /// Returns the number of the class, of the tag of a slab that `local`, a thread's, owns: the
+    /// one question of the quick way.
     #[inline(always)]
-    pub fn is_slab_of(self, local: &Local) -> bool {
-        (self.0 ^ local.address()) < Self::CLASSES_END
+    pub fn class_in(self, local: &Local) -> Option<usize> {
+        let index = self.0 ^ local.address();
+        (index < Self::CLASSES_END).then_some(index)
     }
 
     /// Tells whether this is the tag of a slab that some thread owns.

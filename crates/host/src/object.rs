@@ -6,7 +6,7 @@
 use crate::fail;
 use crate::guard;
 use crate::local::{Grown, Local};
-use crate::map::{self, Tag};
+use crate::map::{self, Entry, Tag};
 use crate::os;
 use crate::page;
 use crate::size::{CHUNK, Class, SLOT, aligned};
@@ -34,7 +34,7 @@ pub fn allocate(size: usize, align: usize) -> Option<NonNull<u8>> {
 #[inline(always)]
 #[must_use]
 pub fn allocate_quick(size: usize) -> Option<NonNull<u8>> {
-    let class = Class::of(guard::padded(size))?;
+    let class = guard::class_of(size)?;
     Some(sealed(thread::local().allocate_quick(class)?, size, class))
 }
 
@@ -42,7 +42,7 @@ pub fn allocate_quick(size: usize) -> Option<NonNull<u8>> {
 #[inline(always)]
 #[must_use]
 pub fn allocate_slow(size: usize) -> Option<NonNull<u8>> {
-    match Class::of(guard::padded(size)) {
+    match guard::class_of(size) {
         Some(class) => Some(sealed(thread::local().refill(class)?, size, class)),
         None => thread::local().allocate_odd(size),
     }
@@ -54,7 +54,7 @@ pub fn allocate_in(local: &'static Local, size: usize, align: usize) -> Option<N
     if align > SLOT {
         return allocate_aligned(local, size, align);
     }
-    match Class::of(guard::padded(size)) {
+    match guard::class_of(size) {
         Some(class) => Some(sealed(local.allocate_class(class)?, size, class)),
         None => local.allocate_odd(size),
     }
@@ -77,6 +77,9 @@ fn allocate_aligned(local: &'static Local, size: usize, align: usize) -> Option<
 /// The class of an object that is no large one.
 #[inline(always)]
 fn class_of(size: usize, align: usize) -> Option<Class> {
+    if align <= SLOT {
+        return guard::class_of(size.max(1));
+    }
     if align > CHUNK {
         return None;
     }
@@ -157,11 +160,66 @@ fn zero_pages(object: NonNull<u8>, size: usize) -> bool {
 /// `object` is null, or live: it came from this module, and is never used again.
 #[inline(always)]
 pub unsafe fn free(object: *mut u8) {
-    let entry = map::entry(object.addr());
+    let (local, entry) = (thread::local(), map::entry(object.addr()));
     // SAFETY: As promised to us.
-    unsafe { guard::open(object, entry, None) };
+    unsafe { free_at(local, object, entry, None) };
+}
+
+/// # Safety
+///
+/// As of [`free`], and `entry` is the object's.
+#[inline(always)]
+unsafe fn free_at(
+    local: &'static Local,
+    object: *mut u8,
+    entry: &'static Entry,
+    size: Option<usize>,
+) {
+    if let Some(class_index) = entry.tag().class_in(local)
+        // SAFETY: As promised to us, and so the tag says.
+        && unsafe { guard::open_quick(object, class_index, size) }
+    {
+        // SAFETY: As promised to us, and the tag is of one of its own slabs.
+        return unsafe { local.free_own(object, entry, class_index) };
+    }
     // SAFETY: As promised to us.
-    unsafe { thread::local().free_at(object, entry) };
+    unsafe { free_slow(local, object, entry, size) };
+}
+
+/// # Safety
+///
+/// As of [`free_at`].
+#[inline(always)]
+unsafe fn free_slow(
+    local: &'static Local,
+    object: *mut u8,
+    entry: &'static Entry,
+    size: Option<usize>,
+) {
+    if guard::FENCES {
+        // SAFETY: As promised to us.
+        return unsafe { free_guarded(local, object, entry, size) };
+    }
+    // SAFETY: As promised to us.
+    unsafe { local.free_foreign(object, entry) };
+}
+
+/// Out of the quick way's registers.
+///
+/// # Safety
+///
+/// As of [`free_at`].
+#[inline(never)]
+unsafe fn free_guarded(
+    local: &'static Local,
+    object: *mut u8,
+    entry: &'static Entry,
+    size: Option<usize>,
+) {
+    // SAFETY: As promised to us.
+    unsafe { guard::open(&local.guard, object, entry, size) };
+    // SAFETY: As promised to us.
+    unsafe { local.free_at(object, entry) };
 }
 
 /// Frees an object whose size and alignment the caller knows.
@@ -172,14 +230,12 @@ pub unsafe fn free(object: *mut u8) {
 #[inline(always)]
 pub unsafe fn free_sized(object: *mut u8, size: usize, align: usize) {
     let (local, entry) = (thread::local(), map::entry(object.addr()));
-    // SAFETY: As promised to us.
-    unsafe { guard::open(object, entry, Some(size)) };
     if class_of(size, align).is_none() {
         // SAFETY: As promised to us.
-        return unsafe { local.free_foreign(object, entry) };
+        return unsafe { free_slow(local, object, entry, Some(size)) };
     }
     // SAFETY: As promised to us.
-    unsafe { local.free_at(object, entry) };
+    unsafe { free_at(local, object, entry, Some(size)) };
 }
 
 /// Gives an object another size, with its contents as far as both sizes go, aligned to `align`.

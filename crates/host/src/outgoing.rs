@@ -15,6 +15,7 @@
 use crate::local::Local;
 use crate::map;
 use crate::queue::{self, Messages};
+use crate::size::Class;
 use crate::slot::Slot;
 use crate::span::Span;
 use core::cell::Cell;
@@ -58,18 +59,18 @@ impl Outgoing {
         }
     }
 
-    /// Takes a slot of `size` bytes of another thread's slab. False when there is no room: post
+    /// Takes a slot of another thread's slab, of that class. False when there is no room: post
     /// first.
     #[inline(always)]
-    pub fn put(&self, slot: Slot, span: &'static Span, size: u32) -> bool {
+    pub fn put(&self, slot: Slot, span: &'static Span, class: Class) -> bool {
         let room = self.room.get();
         if room <= 0 {
             return false;
         }
-        self.room.set(room - size as i32);
+        self.room.set(room - class.size() as i32);
         let ring = &self.rings[ring_of(span)];
         if core::ptr::eq(ring.span.get(), span) {
-            slot.set_next(ring.first.get());
+            slot.set_next(ring.first.get(), class);
             ring.first.set(Some(slot));
             ring.count.set(ring.count.get() + 1);
         } else {

@@ -13,6 +13,7 @@
 //!    [`SLOTS_LEAST`] of them, and what is left of the slab is less than a sixteenth of it.
 
 use crate::colour;
+use crate::guard;
 use polder_core::bins::Bins;
 
 /// The unit of address space, in bytes: one entry of the map each.
@@ -58,7 +59,9 @@ static CLASS_OF: [u8; SMALL_MAX / SLOT] = {
     let mut table = [0; SMALL_MAX / SLOT];
     let mut index = 0;
     while index < table.len() {
-        table[index] = (Classes::ceil(index as u64 + 1) - 1) as u8;
+        let least = guard::ROOM_LEAST / SLOT;
+        let units = if index < least { least } else { index + 1 };
+        table[index] = (Classes::ceil(units as u64) - 1) as u8;
         index += 1;
     }
     table
@@ -200,6 +203,7 @@ pub const fn chunks_of(size: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::{CHUNK, Class, SLOT, SLOTS_LEAST, SMALL_MAX, aligned};
+    use crate::guard;
 
     #[test]
     #[cfg_attr(miri, ignore = "arithmetic alone")]
@@ -210,7 +214,8 @@ mod tests {
             let class = Class::of(size).unwrap();
             assert!(class.shape().size as usize >= size);
             let below = class.index().checked_sub(1).and_then(Class::from_index);
-            assert!(below.is_none_or(|below| (below.shape().size as usize) < size));
+            let is_enough = |room: u32| room as usize >= size.max(guard::ROOM_LEAST);
+            assert!(below.is_none_or(|below| !is_enough(below.shape().size)));
         }
     }
 

@@ -5,7 +5,7 @@
 //! words are a message (see [`outgoing`](crate::outgoing)).
 
 use crate::guard;
-use crate::size::SLOT;
+use crate::size::{Class, SLOT};
 use core::cell::Cell;
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicPtr;
@@ -96,16 +96,16 @@ impl Slot {
         unsafe { self.0.as_ref() }
     }
 
-    /// Returns the slot behind this one in its list.
+    /// Returns the slot behind this one in its list, one of a slab of that class.
     #[inline(always)]
-    pub fn next(self) -> Option<Self> {
-        guard::load(self)
+    pub fn next(self, class: Class) -> Option<Self> {
+        guard::load(self, class)
     }
 
-    /// Puts a slot behind this one.
+    /// Puts a slot behind this one, which is of a slab of that class.
     #[inline(always)]
-    pub fn set_next(self, next: Option<Self>) {
-        guard::store(self, next);
+    pub fn set_next(self, next: Option<Self>, class: Class) {
+        guard::store(self, next, class);
     }
 
     /// Returns the first word as a link.
@@ -120,18 +120,20 @@ impl Slot {
         self.words().next.set(next);
     }
 
-    /// Returns both words as numbers.
+    /// Returns the first words as numbers, as they are since [`set_numbers`](Self::set_numbers).
     #[inline(always)]
-    pub fn pair(self) -> (usize, usize) {
-        // SAFETY: As in `words`; the words are numbers since `set_pair`, or were never touched.
+    pub fn numbers<const COUNT: usize>(self) -> [usize; COUNT] {
+        const { assert!(size_of::<[usize; COUNT]>() <= guard::ROOM_LEAST) };
+        // SAFETY: As in `words`, and no slot is shorter.
         unsafe { self.0.cast().read() }
     }
 
-    /// Sets both words to numbers.
+    /// Sets the first words to numbers.
     #[inline(always)]
-    pub fn set_pair(self, first: usize, second: usize) {
-        // SAFETY: As in `words`.
-        unsafe { self.0.cast().write((first, second)) };
+    pub fn set_numbers<const COUNT: usize>(self, numbers: [usize; COUNT]) {
+        const { assert!(size_of::<[usize; COUNT]>() <= guard::ROOM_LEAST) };
+        // SAFETY: As in `words`, and no slot is shorter.
+        unsafe { self.0.cast().write(numbers) };
     }
 
     /// Sets the first word to a number.
@@ -157,7 +159,7 @@ impl Slot {
     }
 }
 
-/// A list of free slots of one slab, the one freed last first.
+/// A list of free slots of one slab, the one freed last first. Who uses it names the slab's class.
 #[derive(Debug)]
 #[repr(transparent)]
 pub struct List(Cell<Option<Slot>>);
@@ -176,23 +178,23 @@ impl List {
 
     /// Takes the first slot.
     #[inline(always)]
-    pub fn pop(&self) -> Option<Slot> {
+    pub fn pop(&self, class: Class) -> Option<Slot> {
         let slot = self.0.get()?;
-        self.0.set(slot.next());
+        self.0.set(slot.next(class));
         Some(slot)
     }
 
     /// Puts a slot to the front.
     #[inline(always)]
-    pub fn push(&self, slot: Slot) {
-        slot.set_next(self.0.get());
+    pub fn push(&self, slot: Slot, class: Class) {
+        slot.set_next(self.0.get(), class);
         self.0.set(Some(slot));
     }
 
     /// Puts a row of linked slots to the front, in constant time.
     #[inline]
-    pub fn push_row(&self, first: Slot, last: Slot) {
-        last.set_next(self.0.get());
+    pub fn push_row(&self, first: Slot, last: Slot, class: Class) {
+        last.set_next(self.0.get(), class);
         self.0.set(Some(first));
     }
 

@@ -2,7 +2,7 @@
 
 use crate::local::Local;
 use crate::map::Entry;
-use crate::size::Class;
+use crate::size::{Class, SLOT};
 use crate::slot::{List, Slot};
 use crate::span::Span;
 use core::ops::Range;
@@ -28,6 +28,15 @@ impl State {
 /// Makes the process's keys.
 pub fn begin() {}
 
+/// The least slot that is handed out.
+pub const ROOM_LEAST: usize = SLOT;
+
+/// Returns the class of an object of `size` bytes; none when it is a large one, or has no bytes.
+#[inline(always)]
+pub fn class_of(size: usize) -> Option<Class> {
+    Class::of(size)
+}
+
 /// Returns the bytes to allocate for an object of `size`.
 #[inline(always)]
 pub fn padded(size: usize) -> usize {
@@ -46,13 +55,24 @@ pub fn seal_again(_object: NonNull<u8>, _size: usize, _class: Class) {}
 #[inline(always)]
 pub fn seal_large(_span: &Span, _size: usize) {}
 
+/// Checks and clears an object in a slab that is given up. False when [`open`] has to do it.
+///
+/// # Safety
+///
+/// It lies in a slab of the class of that number, and the program has said that it is live and will
+/// not be used again.
+#[inline(always)]
+pub unsafe fn open_quick(_object: *mut u8, _class_index: usize, _size: Option<usize>) -> bool {
+    true
+}
+
 /// Checks an object that is given up, and clears it.
 ///
 /// # Safety
 ///
 /// It is null, or the program has said that it is live and will not be used again.
 #[inline(always)]
-pub unsafe fn open(_object: *mut u8, _entry: &Entry, _size: Option<usize>) {}
+pub unsafe fn open(_state: &State, _object: *mut u8, _entry: &Entry, _size: Option<usize>) {}
 
 /// Checks an object that gets another size, on the slow ways of that.
 #[inline(always)]
@@ -60,7 +80,7 @@ pub fn ensure_live(_object: NonNull<u8>) {}
 
 /// Returns the slots of a slab that came back, in the order in which they are handed out.
 #[inline(always)]
-pub fn take_all(_local: &Local, list: &List) -> Option<Slot> {
+pub fn take_all(_local: &Local, _class: Class, list: &List) -> Option<Slot> {
     list.take()
 }
 
@@ -76,30 +96,44 @@ pub fn usable_large(span: &Span) -> usize {
     span.size()
 }
 
+/// Reads the link of a free slot of a class; none when something is wrong with the slot.
+#[inline(always)]
+pub fn load_quick(slot: Slot, _class: Class) -> Option<Option<Slot>> {
+    Some(slot.plain_next())
+}
+
+/// Ends the process if somebody has written to a free slot.
+#[inline(always)]
+pub fn ensure_free(_slot: Slot, _class: Class) {}
+
 /// Reads a free slot's link.
 #[inline(always)]
-pub fn load(slot: Slot) -> Option<Slot> {
+pub fn load(slot: Slot, _class: Class) -> Option<Slot> {
     slot.plain_next()
 }
 
 /// Writes a free slot's link.
 #[inline(always)]
-pub fn store(slot: Slot, next: Option<Slot>) {
+pub fn store(slot: Slot, next: Option<Slot>, _class: Class) {
     slot.set_plain_next(next);
 }
+
+/// Makes a slot that was a message a free one again.
+#[inline(always)]
+pub fn arrived(_slot: Slot) {}
 
 /// Links fresh slots, but for the one that is returned first, which is handed out.
 #[inline(always)]
 pub fn link_fresh(
     _local: &Local,
-    _class: Class,
+    class: Class,
     slots: Range<u32>,
     slot: impl Fn(u32) -> Slot,
 ) -> (Slot, Option<Slot>) {
     let mut rest = None;
     for index in (slots.start + 1..slots.end).rev() {
         let one = slot(index);
-        one.set_next(rest);
+        one.set_next(rest, class);
         rest = Some(one);
     }
     (slot(slots.start), rest)
@@ -117,7 +151,7 @@ pub fn object_of(span: &Span) -> (NonNull<u8>, usize) {
 
 /// Makes a large object that is free fault, for as long as its span is kept for the next.
 #[inline(always)]
-pub fn hide(_span: &Span) {}
+pub fn hide(_state: &State, _span: &Span) {}
 
 /// Makes the memory of a kept span usable again, for an object of no special alignment. False when
 /// the system has none.

@@ -50,7 +50,7 @@ impl Local {
         let span = unsafe { entry.span_unchecked() };
         // SAFETY: The caller gives the object up.
         let slot = unsafe { Slot::given_back(object.as_ptr()) };
-        let is_put = self.outgoing.put(slot, span, class.size());
+        let is_put = self.outgoing.put(slot, span, class);
         if is_put {
             self.tally.freed(span);
         }
@@ -93,7 +93,7 @@ impl Local {
         }
         // SAFETY: The caller gives the object up.
         let slot = unsafe { Slot::given_back(object.as_ptr()) };
-        self.take_back(slot, span);
+        self.take_back(slot, span, span.class());
     }
 
     fn make_room(&'static self) {

@@ -110,7 +110,7 @@ impl Local {
         }
         self.tally.large_ended(span.size());
         self.tick();
-        guard::hide(span);
+        guard::hide(&self.guard, span);
         self.give_span(span);
     }
 

@@ -61,6 +61,10 @@ impl Local {
     #[cold]
     #[inline(never)]
     pub fn refill(&'static self, class: Class) -> Option<NonNull<u8>> {
+        if let Some(slot) = self.list(class).first() {
+            // There is a slot, and the quick way did not like it.
+            guard::ensure_free(slot, class);
+        }
         let current = self.slabs(class).current.get();
         if let Some(span) = current
             && NEVER - span.needed.get() >= wake(class.shape(), span.carved.get())
@@ -97,8 +101,8 @@ impl Local {
     #[inline(always)]
     fn take_slots(&self, class: Class, span: &Span) -> Option<NonNull<u8>> {
         span.needed.set(NEVER);
-        let first = guard::take_all(self, &span.freed)?;
-        self.list(class).set(first.next());
+        let first = guard::take_all(self, class, &span.freed)?;
+        self.list(class).set(first.next(class));
         self.tally.allocated(class);
         Some(first.object())
     }
@@ -250,8 +254,8 @@ impl Local {
 
     /// Returns the slots of a class's list to the slab they are of, the current one.
     fn return_list(&self, class: Class, span: &Span) {
-        while let Some(slot) = self.list(class).pop() {
-            span.freed.push(slot);
+        while let Some(slot) = self.list(class).pop(class) {
+            span.freed.push(slot, class);
             span.needed.set(span.needed.get() - 1);
         }
     }
@@ -300,7 +304,8 @@ impl Local {
         let entry = map::entry(row.last.address());
         // SAFETY: A freed slot lies in a slab.
         let span = unsafe { entry.span_unchecked() };
-        span.freed.push_row(row.first, row.last);
+        guard::arrived(row.last);
+        span.freed.push_row(row.first, row.last, span.class());
         self.tally.received(row.count);
         let mut count = row.count;
         while count > 0 {

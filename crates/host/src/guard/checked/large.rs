@@ -6,7 +6,7 @@
 //! a byte that is the span's, and a free looks at them. An object that was freed faults until its
 //! span is used for another.
 
-use super::{MARGIN, PADDING, hash, misuse};
+use super::{MARGIN, PADDING, State, hash, misuse};
 use crate::cache::CHUNKS_MOST;
 use crate::map;
 use crate::os;
@@ -20,6 +20,9 @@ use core::ptr::NonNull;
 /// over it: a tenth of the time of pages that are faulted in again (200 kB: 4 against 100 us), but
 /// they cost memory where the object was never touched, so what no cache keeps gets none.
 const DECOMMIT_LEAST: usize = CHUNKS_MOST * CHUNK;
+
+/// So many bytes are cleared in the time that the system needs to hide memory and to show it again.
+const COST_OF_CALLS: usize = 128 << 10;
 
 /// Makes the padding of a large object fault. `front` chunks of it are before the object.
 pub fn fence(span: &Span, front: usize) {
@@ -65,7 +68,7 @@ fn margin(span: &Span, size: usize) -> &'static [Cell<u8>] {
 }
 
 fn margin_byte(span: &Span) -> u8 {
-    hash(span.start().addr().get(), 0) as u8 | 1
+    hash(span.start().addr().get()) as u8 | 1
 }
 
 /// Ends the process unless a live large object begins there, has that size, and was not written
@@ -87,9 +90,16 @@ pub(super) fn check_large(span: &Span, object: usize, size: Option<usize>) {
 }
 
 /// Makes a large object that is free fault, for as long as its span is kept for the next; and
-/// forgets what it held, which the next would show.
-pub fn hide(span: &Span) {
+/// forgets what it held, which the next would show. A thread that has no time for that leaves the
+/// object as it is.
+pub fn hide(state: &State, span: &Span) {
     let (object, room) = object_of(span);
+    state.earn();
+    let is_hidden = state.pay(room + COST_OF_CALLS);
+    span.counted.set(is_hidden.into());
+    if !is_hidden {
+        return;
+    }
     if room < DECOMMIT_LEAST || !give_back(object, room) {
         // SAFETY: The object is free, and usable until it is protected.
         unsafe { object.write_bytes(0, room) };
@@ -116,6 +126,9 @@ pub fn show(span: &Span) -> bool {
             fence(span, PADDING);
         }
         return usable;
+    }
+    if span.counted.get() == 0 {
+        return true;
     }
     let (object, room) = object_of(span);
     // SAFETY: The span is the caller's.

@@ -109,7 +109,7 @@ fn count(span: &Span, first: Option<Slot>) -> Option<u32> {
         if offset % size != 0 || offset / size >= carved as usize || slots > carved {
             return None;
         }
-        at = slot.next();
+        at = slot.next(span.class());
     }
     Some(slots)
 }
