@@ -249,6 +249,7 @@ impl Local {
     #[inline]
     fn tick(&'static self) {
         let count = counter::read();
+        self.guard.earn(count);
         if count.wrapping_sub(self.looked.get()) >= counter::PERIOD || clock::is_purging() {
             self.looked.set(count);
             self.look_at_clock();

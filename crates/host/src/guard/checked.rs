@@ -75,10 +75,12 @@ pub const ROOM_LEAST: usize = 2 * SLOT;
 /// Bytes behind a large object that are looked at.
 const MARGIN: usize = 64;
 /// Bytes of longer slots and of large objects that a thread clears while the counter goes through
-/// a period, 13 to 67 ms: a twentieth of its time or less. It may save as many.
-const CLEARED_IN_PERIOD: u64 = 32 << 20;
-/// Slots that came back and change places with one behind them, at most.
-const MOVED_MOST: u64 = 8;
+/// a period, 13 to 67 ms: a twentieth of its time or less, for memory that no cache has.
+const CLEARED_IN_PERIOD: u64 = 16 << 20;
+/// What it may save of that.
+const CREDIT_MOST: i64 = 8 << 20;
+/// Of the slots that come back together at least, one in so many may change places.
+const MOVED_SHARE: u32 = 4;
 /// Coins in a random number.
 const COINS: usize = u64::BITS as usize;
 
@@ -97,12 +99,12 @@ impl State {
         Self { random: Cell::new(0), earned: Cell::new(0), credit: Cell::new(0) }
     }
 
-    /// Earns what the time since it was last asked is worth. Called on slow ways.
-    fn earn(&self) {
-        let now = counter::read();
+    /// Earns what the time since it was last asked is worth, by the processor's counter. Called on
+    /// slow ways.
+    pub fn earn(&self, now: u64) {
         let passed = now.wrapping_sub(self.earned.replace(now)).min(counter::PERIOD);
         let bytes = passed * CLEARED_IN_PERIOD / counter::PERIOD;
-        self.credit.set((self.credit.get() + bytes as i64).min(CLEARED_IN_PERIOD as i64));
+        self.credit.set((self.credit.get() + bytes as i64).min(CREDIT_MOST));
     }
 
     /// Pays for work as long as that of clearing so many bytes. False when nothing is left. What
@@ -346,13 +348,14 @@ pub fn arrived(slot: Slot) {
 }
 
 /// Returns the slots of a slab that came back, in the order in which they are handed out: some, a
-/// number that only a coin knows, are moved behind the one after them.
+/// number that only a coin knows, are moved behind the one after them. Where few come back that are
+/// long it is fewer: each look at one is a look at memory that no cache has.
 pub fn take_all(local: &Local, class: Class, list: &List) -> Option<Slot> {
     let first = list.take()?;
     ensure_free(first, class);
-    local.guard.earn();
     let mut last = first;
-    for _ in 0..local.guard.random() % MOVED_MOST {
+    let steps = (class.shape().wake / MOVED_SHARE).max(1);
+    for _ in 0..local.guard.random() % u64::from(steps) {
         let Some(next) = last.next(class) else { return Some(first) };
         last = next;
     }
@@ -370,7 +373,6 @@ pub fn link_fresh(
     slots: Range<u32>,
     slot: impl Fn(u32) -> Slot,
 ) -> (Slot, Option<Slot>) {
-    local.guard.earn();
     let start = slot(slots.start).address();
     if slots.start == 0 && start & (CHUNK - 1) != 0 {
         // `check_before` looks there.

@@ -23,6 +23,8 @@ const DECOMMIT_LEAST: usize = CHUNKS_MOST * CHUNK;
 
 /// So many bytes are cleared in the time that the system needs to hide memory and to show it again.
 const COST_OF_CALLS: usize = 128 << 10;
+/// So much longer than to clear memory it takes to have it anew from the system.
+const COST_OF_PAGES: usize = 4;
 
 /// Makes the padding of a large object fault. `front` chunks of it are before the object.
 pub fn fence(span: &Span, front: usize) {
@@ -94,8 +96,8 @@ pub(super) fn check_large(span: &Span, object: usize, size: Option<usize>) {
 /// object as it is.
 pub fn hide(state: &State, span: &Span) {
     let (object, room) = object_of(span);
-    state.earn();
-    let is_hidden = state.pay(room + COST_OF_CALLS);
+    let cost = if room < DECOMMIT_LEAST { room } else { room * COST_OF_PAGES };
+    let is_hidden = state.pay(cost + COST_OF_CALLS);
     span.counted.set(is_hidden.into());
     if !is_hidden {
         return;
