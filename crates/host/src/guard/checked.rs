@@ -19,9 +19,10 @@
 //!
 //! # What is not always done
 //!
-//! Objects in slots above 256 bytes are cleared, and large ones hidden, for about a twentieth of a
-//! thread's time. One that frees more of them than that pays for leaves the rest as it is: a write
-//! after the free is then found at the ends of a slot alone, and of a large object not at all.
+//! Objects in slots above 256 bytes are cleared, and large ones fenced and hidden, for about a
+//! twentieth of a thread's time. One that has more of them than that pays for leaves the rest as it
+//! is: a write after the free is then found at the ends of a slot alone, and of a large object not
+//! at all; a write past the end of one is found by what stands behind it, when it is freed.
 //!
 //! # What is not found
 //!

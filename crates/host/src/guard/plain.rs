@@ -145,7 +145,7 @@ pub fn link_fresh(
 
 /// Makes the padding of a large object fault. `front` chunks of it are before the object.
 #[inline(always)]
-pub fn fence(_span: &Span, _front: usize) {}
+pub fn fence(_state: &State, _span: &Span, _front: usize) {}
 
 /// Returns where the object of a large span begins, and the room that it has.
 #[inline(always)]
@@ -160,14 +160,14 @@ pub fn hide(_state: &State, _span: &Span) {}
 /// Makes the memory of a kept span usable again, for an object of no special alignment. False when
 /// the system has none.
 #[inline(always)]
-pub fn show(_span: &Span) -> bool {
+pub fn show(_state: &State, _span: &Span) -> bool {
     true
 }
 
 /// Moves the chunk that faults behind a large object, whose span had `before` chunks, to its end.
 /// False when the system has no memory for what is now the object's.
 #[inline(always)]
-pub fn fence_again(_span: &Span, _before: usize) -> bool {
+pub fn fence_again(_state: &State, _span: &Span, _before: usize) -> bool {
     true
 }
 

@@ -56,7 +56,7 @@ impl Local {
                 self.tick();
                 let taken = self.take_new_span(chunks, align)?;
                 map::set(taken.span, tag);
-                guard::fence(taken.span, front);
+                guard::fence(&self.guard, taken.span, front);
                 taken
             }
         };
@@ -76,8 +76,8 @@ impl Local {
         // All entries of a span that was kept are alike.
         if map::entry(span.start().addr().get()).tag() != tag {
             map::set(span, tag);
-            guard::fence(span, guard::PADDING);
-        } else if !guard::show(span) {
+            guard::fence(&self.guard, span, guard::PADDING);
+        } else if !guard::show(&self.guard, span) {
             self.supply().give(span, span.stamp.get());
             return None;
         }
@@ -146,7 +146,7 @@ impl Local {
         if self.is_nobody() || supply.resize(span, chunks).is_none() {
             return false;
         }
-        if !guard::fence_again(span, before) {
+        if !guard::fence_again(&self.guard, span, before) {
             let undone = supply.resize(span, before);
             ensure!(undone.is_some(), "a span can always be as short as it was");
             return false;

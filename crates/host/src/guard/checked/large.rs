@@ -21,22 +21,43 @@ use core::ptr::NonNull;
 /// they cost memory where the object was never touched, so what no cache keeps gets none.
 const DECOMMIT_LEAST: usize = CHUNKS_MOST * CHUNK;
 
-/// So many bytes are cleared in the time that the system needs to hide memory and to show it again.
+/// So many bytes are cleared in the time that the system needs for a call that protects memory, and
+/// for another that makes it usable again.
 const COST_OF_CALLS: usize = 128 << 10;
 /// So much longer than to clear memory it takes to have it anew from the system.
 const COST_OF_PAGES: usize = 4;
 
-/// Makes the padding of a large object fault. `front` chunks of it are before the object.
-pub fn fence(span: &Span, front: usize) {
+/// What of a span faults, as its `counted` says.
+mod protected {
+    /// The padding before the object.
+    pub const FRONT: u32 = 1;
+    /// The padding behind it.
+    pub const BEHIND: u32 = 2;
+    /// The object, which is free.
+    pub const OBJECT: u32 = 4;
+}
+
+/// Makes the padding of a large object fault, of whose span nothing does yet, if there is time.
+/// `front` chunks of it are before the object.
+pub fn fence(state: &State, span: &Span, front: usize) {
     span.carved.set(front as u32);
+    span.counted.set(0);
+    if !state.pay(2 * COST_OF_CALLS) {
+        return;
+    }
     // SAFETY: The padding is part of the span, and nobody's. Where the system refuses, for lack of
     // records of its own, or a page is longer, the object goes without.
     unsafe { page::protect(span.start(), front * CHUNK) };
-    let behind = span.size() - PADDING * CHUNK;
+    span.counted.set(protected::FRONT);
+    fence_behind(span);
+}
+
+fn fence_behind(span: &Span) {
     // SAFETY: The offset is within the span.
-    let behind = unsafe { span.start().add(behind) };
-    // SAFETY: As above.
+    let behind = unsafe { span.start().add(span.size() - PADDING * CHUNK) };
+    // SAFETY: The padding is nobody's.
     unsafe { page::protect(behind, PADDING * CHUNK) };
+    span.counted.set(span.counted.get() | protected::BEHIND);
 }
 
 /// Returns how much of a large object the program may use.
@@ -97,9 +118,7 @@ pub(super) fn check_large(span: &Span, object: usize, size: Option<usize>) {
 pub fn hide(state: &State, span: &Span) {
     let (object, room) = object_of(span);
     let cost = if room < DECOMMIT_LEAST { room } else { room * COST_OF_PAGES };
-    let is_hidden = state.pay(cost + COST_OF_CALLS);
-    span.counted.set(is_hidden.into());
-    if !is_hidden {
+    if !state.pay(cost + COST_OF_CALLS) {
         return;
     }
     if room < DECOMMIT_LEAST || !give_back(object, room) {
@@ -108,6 +127,7 @@ pub fn hide(state: &State, span: &Span) {
     }
     // SAFETY: The object is free.
     unsafe { page::protect(object, room) };
+    span.counted.set(span.counted.get() | protected::OBJECT);
 }
 
 /// Gives the pages of an object that is free to the system. False where it shares them, or the
@@ -120,46 +140,51 @@ fn give_back(object: NonNull<u8>, room: usize) -> bool {
 
 /// Makes the memory of a kept span usable again, for an object of no special alignment. False when
 /// the system has none.
-pub fn show(span: &Span) -> bool {
-    if span.carved.get() as usize != PADDING {
-        // SAFETY: The span is the caller's.
-        let usable = unsafe { page::commit(span.start(), span.size()) };
-        if usable {
-            fence(span, PADDING);
+pub fn show(state: &State, span: &Span) -> bool {
+    let faults = span.counted.get();
+    if span.carved.get() as usize != PADDING || faults & protected::BEHIND == 0 {
+        if !unfence(span) {
+            return false;
         }
-        return usable;
+        fence(state, span, PADDING);
+        return true;
     }
-    if span.counted.get() == 0 {
+    if faults & protected::OBJECT == 0 {
         return true;
     }
     let (object, room) = object_of(span);
+    span.counted.set(faults & !protected::OBJECT);
     // SAFETY: The span is the caller's.
     unsafe { page::commit(object, room) }
 }
 
 /// Moves the chunk that faults behind a large object, whose span had `before` chunks, to its end.
 /// False when the system has no memory for what is now the object's.
-pub fn fence_again(span: &Span, before: usize) -> bool {
+pub fn fence_again(state: &State, span: &Span, before: usize) -> bool {
+    let faults = span.counted.get();
+    if faults & protected::BEHIND == 0 {
+        return true;
+    }
     let (old, new) = ((before - PADDING) * CHUNK, span.size() - PADDING * CHUNK);
-    // SAFETY: The offset is within the span.
-    let end = unsafe { span.start().add(new) };
     if new > old {
-        // SAFETY: As above.
+        // SAFETY: The offset is within the span.
         let start = unsafe { span.start().add(old) };
         // SAFETY: The range is the object's from now on.
         if !unsafe { page::commit(start, new - old) } {
             return false;
         }
     }
-    // SAFETY: The padding is nobody's.
-    unsafe { page::protect(end, PADDING * CHUNK) };
+    span.counted.set(faults & !protected::BEHIND);
+    if state.pay(COST_OF_CALLS) {
+        fence_behind(span);
+    }
     true
 }
 
 /// Makes the whole of a span usable that may have been a large object's. False when the system has
 /// no memory.
 pub fn unfence(span: &Span) -> bool {
-    let was_large = map::entry(span.start().addr().get()).tag().is_large();
+    let is_large = map::entry(span.start().addr().get()).tag().is_large();
     // SAFETY: The span is free, and the caller's.
-    !was_large || unsafe { page::commit(span.start(), span.size()) }
+    !is_large || span.counted.get() == 0 || unsafe { page::commit(span.start(), span.size()) }
 }
