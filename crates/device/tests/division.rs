@@ -12,8 +12,8 @@ const SEARCHES: [Search; 4] =
     [Search::Quick, Search::Tight, Search::LowestOffset, Search::UpperAddress];
 const TILINGS: [Tiling; 2] = [Tiling::Linear, Tiling::Optimal];
 const GRANULARITIES: [u64; 4] = [1, 64, 1024, 65536];
-const MODES: [linear::Mode; 3] =
-    [linear::Mode::Stack, linear::Mode::DoubleStack, linear::Mode::Ring];
+const MODES: [linear::Mode; 4] =
+    [linear::Mode::Stack, linear::Mode::DoubleStack, linear::Mode::Ring, linear::Mode::Adaptive];
 
 fn ask(size: u64) -> Ask {
     Ask { size, align: 1, tiling: Tiling::Linear, search: Search::Quick, slot: 0 }
@@ -177,6 +177,27 @@ fn a_ring_takes_back_its_newest_part_across_the_end_of_the_block() {
     assert_eq!(place(&mut ring, ask(8)).0, 90, "it goes on where it was before the wrap");
     ring.free(second);
     assert_eq!(ring.room(), 90);
+}
+
+#[test]
+fn a_block_that_adapts_is_a_ring_or_a_double_stack() {
+    let upper = |size| Ask { search: Search::UpperAddress, ..ask(size) };
+    let mut linear = linear(linear::Mode::Adaptive, 100);
+    let low = [0, 1].map(|_| place(&mut linear, ask(40)));
+    linear.free(low[0].1);
+    let wrapped = place(&mut linear, ask(30));
+    assert_eq!((wrapped.0, linear.is_wrapped()), (0, true), "it goes round");
+    assert!(linear.allocate(&upper(1)).is_none(), "a ring that went round has no upper end");
+    linear.free(low[1].1);
+    let high = [0, 1].map(|_| place(&mut linear, upper(20)));
+    assert_eq!(high.map(|(offset, _)| offset), [80, 60]);
+    assert!(linear.allocate(&ask(31)).is_none(), "a double stack does not go round");
+    assert_eq!(place(&mut linear, ask(30)).0, 30);
+    high.iter().for_each(|part| linear.free(part.1));
+    linear.free(wrapped.1);
+    assert_eq!(linear.room(), 40);
+    assert_eq!(place(&mut linear, ask(40)).0, 60);
+    assert_eq!(place(&mut linear, ask(30)).0, 0, "it is a ring again");
 }
 
 #[test]

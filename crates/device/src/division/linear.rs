@@ -11,6 +11,7 @@
 //! | `Stack` | behind the last part | down to the last live part, once the part is the last |
 //! | `DoubleStack` | so, or downwards from the end, for upper addresses | so, at both ends |
 //! | `Ring` | behind the newest, and from the begin again | so, and up to the oldest part |
+//! | `Adaptive` | a ring's way, or a double stack's once an upper address was asked for | so |
 //!
 //! Parts are freed in any order. A part freed between two live ones comes back when all on the
 //! one side that the mode recovers from are gone; an empty block is whole again in every mode.
@@ -44,6 +45,10 @@ pub enum Mode {
     DoubleStack,
     /// Upwards and around; the first come back first.
     Ring,
+    /// As one of the last two, whichever it is asked for: it may change from one to the other
+    /// whenever nothing lies above the newest lower part. (VMA's linear algorithm does so.) While
+    /// it has gone round, no upper address is served.
+    Adaptive,
 }
 
 /// What is the same for all blocks.
@@ -76,7 +81,9 @@ impl Item {
 /// Parts one behind the other in one block. See the [module](self).
 #[derive(Debug)]
 pub struct Linear {
+    /// A ring or a double stack, while the block adapts.
     mode: Mode,
+    adapts: bool,
     items: Vec<Item>,
     size: u64,
     granularity: u64,
@@ -97,8 +104,10 @@ unsafe impl Division for Linear {
 
     fn new(config: &Config, size: u64, granularity: u64) -> Self {
         assert!(granularity.is_power_of_two(), "a granularity is a power of two");
+        let adapts = config.mode == Mode::Adaptive;
         Self {
-            mode: config.mode,
+            mode: if adapts { Mode::Ring } else { config.mode },
+            adapts,
             items: Vec::new(),
             size,
             granularity,
@@ -113,7 +122,14 @@ unsafe impl Division for Linear {
 
     fn allocate(&mut self, ask: &Ask) -> Option<Part> {
         debug_assert!(ask.size > 0, "a part has at least one byte");
-        let upper = self.mode == Mode::DoubleStack && ask.search == Search::UpperAddress;
+        let wants_upper = ask.search == Search::UpperAddress;
+        if self.adapts && self.cursor == self.last {
+            self.mode = if wants_upper { Mode::DoubleStack } else { Mode::Ring };
+        }
+        let upper = self.mode == Mode::DoubleStack && wants_upper;
+        if self.adapts && wants_upper && !upper {
+            return None;
+        }
         let (before, offset) = if upper {
             (self.cursor, self.rule(ask).highest_in(&self.gap(self.cursor), ask.size)?)
         } else {
@@ -214,9 +230,17 @@ impl Linear {
         if here.is_none() && self.may_wrap() { place(NONE) } else { here }
     }
 
-    /// Whether the cursor is at the upper end of a ring, so that it can go on at the begin.
+    /// Whether the cursor is at the upper end of a ring, so that it can go on at the begin. A block
+    /// that adapts is a ring again for the next lower part, once its upper ones are gone.
     fn may_wrap(&self) -> bool {
-        self.mode == Mode::Ring && self.cursor == self.last
+        (self.adapts || self.mode == Mode::Ring) && self.cursor == self.last
+    }
+
+    /// Tells whether a ring went on at the begin while older parts lie above: until those are
+    /// gone, a block that adapts has no upper end to serve.
+    #[must_use]
+    pub fn is_wrapped(&self) -> bool {
+        self.mode == Mode::Ring && self.cursor != self.last
     }
 
     /// The item after `before`, which is the first one after nothing.
@@ -306,7 +330,7 @@ mod tests {
     /// A part that lives on while thousands come and go around it keeps nothing but itself.
     #[test]
     fn a_long_churn_keeps_as_many_items_as_lived_at_once() {
-        for mode in [Mode::Stack, Mode::DoubleStack, Mode::Ring] {
+        for mode in [Mode::Stack, Mode::DoubleStack, Mode::Ring, Mode::Adaptive] {
             let mut linear = Linear::new(&Config { mode }, 1 << 40, 64);
             let mut live = VecDeque::new();
             for step in 0..if cfg!(miri) { 500 } else { 50_000_u32 } {
