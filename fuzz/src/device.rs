@@ -34,12 +34,8 @@ enum Target {
 
 const SEARCHES: [Search; 4] =
     [Search::Quick, Search::Tight, Search::LowestOffset, Search::UpperAddress];
-const MODES: [linear::Mode; 4] = [
-    linear::Mode::Stack,
-    linear::Mode::DoubleStack,
-    linear::Mode::Ring,
-    linear::Mode::Adaptive,
-];
+const MODES: [linear::Mode; 4] =
+    [linear::Mode::Stack, linear::Mode::DoubleStack, linear::Mode::Ring, linear::Mode::Adaptive];
 /// The largest request to the allocator: a few of them fill a block.
 const SIZE_MAX: u32 = 3 << 20;
 

@@ -22,6 +22,7 @@ pub mod snapshot;
 pub mod strategy;
 mod supply;
 mod sync;
+pub mod virtual_block;
 
 pub use allocation::{Allocation, AllocationId, AllocatorId, HostPointer};
 pub use allocator::{Allocator, Freeable, Options};
@@ -37,3 +38,7 @@ pub use owned::{Owned, OwnedAllocation, OwnedBuffer, OwnedImage};
 pub use request::{Access, BudgetRule, Lifetime, Mapping, Placement, Request, Search, Wish};
 pub use snapshot::{Leak, LeakReport, Snapshot};
 pub use strategy::Strategy;
+pub use virtual_block::{
+    Algorithm, VirtualAllocation, VirtualBlock, VirtualError, VirtualInfo, VirtualMisuse,
+    VirtualPart, VirtualRequest,
+};
