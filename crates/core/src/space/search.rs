@@ -9,7 +9,10 @@ pub enum Strategy {
     /// Takes the first good fit: constant time, a handful of regions looked at.
     #[default]
     Quick,
-    /// Takes the closest of a bounded number of fits: constant time, up to 160 regions looked at.
+    /// Takes the lowest of the closest among a bounded number of fits: constant time, up to 80
+    /// regions looked at. Those count as alike that leave over the same sixteenth of the size: to
+    /// prefer the lower one then keeps the upper end whole, and refuses less often than the
+    /// closest fit alone.
     Tight,
     /// Takes the lowest offset that fits: time linear in the number of regions.
     LowestOffset,
@@ -33,36 +36,32 @@ enum Step {
     CertainBin {
         looks: usize,
     },
+    /// From the bin of the size upwards, as far as a closer fit may be.
+    Closest {
+        looks: usize,
+        looks_per_bin: usize,
+    },
     Upwards,
     Downwards,
 }
 
-/// Which of the regions that fit, among those looked at.
-#[derive(Clone, Copy, PartialEq)]
-enum Choice {
-    First,
-    Closest,
-}
+/// Of a request's size: fits that leave over the same number of these are alike.
+const CLOSENESS: u64 = 16;
 
 impl Strategy {
-    const fn steps(self) -> (Choice, &'static [Step]) {
-        use Step::{CertainBin, Downwards, LargerBins, SameBin, Upwards};
+    const fn steps(self) -> &'static [Step] {
+        use Step::{CertainBin, Closest, Downwards, LargerBins, SameBin, Upwards};
         match self {
-            Self::Quick => (
-                Choice::First,
-                &[
-                    LargerBins { looks: 2 },
-                    CertainBin { looks: 1 },
-                    SameBin { looks: 16 },
-                    LargerBins { looks: 16 },
-                ],
-            ),
-            Self::Tight => (
-                Choice::Closest,
-                &[SameBin { looks: 64 }, LargerBins { looks: 32 }, CertainBin { looks: 64 }],
-            ),
-            Self::LowestOffset => (Choice::First, &[Upwards]),
-            Self::UpperAddress => (Choice::First, &[Downwards]),
+            Self::Quick => &[
+                LargerBins { looks: 2 },
+                CertainBin { looks: 1 },
+                SameBin { looks: 16 },
+                LargerBins { looks: 16 },
+            ],
+            // The bound on one bin leaves looks for others when its members are all unfit.
+            Self::Tight => &[Closest { looks: 16, looks_per_bin: 12 }, CertainBin { looks: 64 }],
+            Self::LowestOffset => &[Upwards],
+            Self::UpperAddress => &[Downwards],
         }
     }
 }
@@ -75,8 +74,8 @@ impl<R: Store<Record>, H: Store<u32>> Space<R, H> {
         {
             return found;
         }
-        let (choice, steps) = request.strategy.steps();
-        steps.iter().find_map(|&step| self.look(step, choice, request.size, fit))
+        let steps = request.strategy.steps();
+        steps.iter().find_map(|&step| self.look(step, request.size, fit))
     }
 
     /// The first region of the first bin whose members hold the size: nearly always it fits.
@@ -87,21 +86,20 @@ impl<R: Store<Record>, H: Store<u32>> Space<R, H> {
         Some((index, fit.lowest(&candidate, size)?))
     }
 
-    fn look(&self, step: Step, choice: Choice, size: u64, fit: &impl Fit) -> Option<(u32, u64)> {
+    fn look(&self, step: Step, size: u64, fit: &impl Fit) -> Option<(u32, u64)> {
         match step {
             Step::SameBin { looks } => {
-                self.pick(self.members(SpaceBins::floor(size)).take(looks), choice, size, fit)
+                self.first(self.members(SpaceBins::floor(size)).take(looks), size, fit)
             }
-            Step::LargerBins { looks } => {
-                self.look_from(SpaceBins::ceil(size), looks, choice, size, fit)
-            }
+            Step::LargerBins { looks } => self.first_from(SpaceBins::ceil(size), looks, size, fit),
             Step::CertainBin { looks } => {
                 let bin = SpaceBins::ceil(size.checked_add(fit.slack())?);
-                self.look_from(bin, looks, choice, size, fit)
+                self.first_from(bin, looks, size, fit)
             }
+            Step::Closest { looks, looks_per_bin } => self.closest(looks, looks_per_bin, size, fit),
             Step::Upwards => {
                 let regions = core::iter::successors(Some(FIRST), |&index| self.above(index));
-                self.pick(regions, Choice::First, size, fit)
+                self.first(regions, size, fit)
             }
             Step::Downwards => {
                 let mut regions =
@@ -114,12 +112,11 @@ impl<R: Store<Record>, H: Store<u32>> Space<R, H> {
         }
     }
 
-    /// Looks at `looks` regions in the bins from `bin` upwards; the first bin with a fit decides.
-    fn look_from(
+    /// Looks at `looks` regions in the bins from `bin` upwards.
+    fn first_from(
         &self,
         bin: u32,
         mut looks: usize,
-        choice: Choice,
         size: u64,
         fit: &impl Fit,
     ) -> Option<(u32, u64)> {
@@ -127,7 +124,7 @@ impl<R: Store<Record>, H: Store<u32>> Space<R, H> {
         while let Some(bin) = next {
             let mut seen = 0;
             let members = self.members(bin).take(looks).inspect(|_| seen += 1);
-            if let found @ Some(_) = self.pick(members, choice, size, fit) {
+            if let found @ Some(_) = self.first(members, size, fit) {
                 return found;
             }
             looks -= seen;
@@ -139,20 +136,45 @@ impl<R: Store<Record>, H: Store<u32>> Space<R, H> {
         None
     }
 
-    fn pick(
+    fn first(
         &self,
         mut regions: impl Iterator<Item = u32>,
-        choice: Choice,
         size: u64,
         fit: &impl Fit,
     ) -> Option<(u32, u64)> {
-        let place = |index: u32| Some((index, fit.lowest(&self.candidate(index)?, size)?));
-        match choice {
-            Choice::First => regions.find_map(place),
-            Choice::Closest => {
-                regions.filter_map(place).min_by_key(|&(index, _)| self.record(index).size)
+        regions.find_map(|index| Some((index, fit.lowest(&self.candidate(index)?, size)?)))
+    }
+
+    /// Of the regions that leave over least, in sixteenths of the size, the lowest.
+    fn closest(
+        &self,
+        mut looks: usize,
+        looks_per_bin: usize,
+        size: u64,
+        fit: &impl Fit,
+    ) -> Option<(u32, u64)> {
+        let step = size.div_ceil(CLOSENESS);
+        let over = |region: u64| region.saturating_sub(size) / step;
+        // What the best one leaves over, and where it begins.
+        let (mut best, mut found) = ((u64::MAX, u64::MAX), None);
+        let mut next = self.bins.next(SpaceBins::floor(size));
+        while let Some(bin) = next
+            && looks > 0
+            && over(SpaceBins::least(bin)) <= best.0
+        {
+            for index in self.members(bin).take(looks_per_bin.min(looks)) {
+                looks -= 1;
+                let candidate = Candidate::new(self.records.records(), index);
+                if let Some(offset) = fit.lowest(&candidate, size) {
+                    let rank = (over(self.record(index).size), candidate.start());
+                    if rank < best {
+                        (best, found) = (rank, Some((index, offset)));
+                    }
+                }
             }
+            next = self.bins.next(bin + 1);
         }
+        found
     }
 
     fn candidate(&self, index: u32) -> Option<Candidate<'_>> {
