@@ -5,6 +5,7 @@ mod held;
 mod pairs;
 mod space;
 mod threads;
+mod virtual_block;
 
 use crate::gpu::Gpu;
 use crate::measure::Effort;
@@ -18,6 +19,8 @@ use std::path::Path;
 pub enum Benchmark {
     /// Dividing a range.
     Space,
+    /// Virtual blocks: the same with handles, in rings, nearly full.
+    VirtualBlock,
     /// Allocating and freeing device memory between holes.
     Pairs,
     /// The same from two threads.
@@ -57,6 +60,7 @@ impl Benchmark {
     pub fn run(self, context: &Context<'_>, report: &mut Report) -> io::Result<()> {
         match self {
             Self::Space => space::run(context, report),
+            Self::VirtualBlock => virtual_block::run(context, report),
             Self::Pairs => pairs::run(context, report),
             Self::Threads => threads::run(context, report),
             Self::Held => held::run(context, report)?,

@@ -5,6 +5,7 @@ pub mod gpu_alloc;
 pub mod gpu_allocator;
 pub mod offset_allocator;
 pub mod polder;
+pub mod virtual_block;
 pub mod vma;
 
 use crate::gpu::Gpu;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use vk_mem::{
     Alloc, Allocation, AllocationCreateInfo, Allocator, MemoryUsage, VirtualAllocation,
     VirtualAllocationCreateFlags as Flags, VirtualAllocationCreateInfo, VirtualBlock,
-    VirtualBlockCreateInfo,
+    VirtualBlockCreateFlags, VirtualBlockCreateInfo,
 };
 
 /// What the tables call it.
@@ -24,23 +24,43 @@ impl Space {
     pub const DEFAULT: Flags = Flags::empty();
     /// The strategy that takes the best fit.
     pub const MIN_MEMORY: Flags = Flags::VMA_VIRTUAL_ALLOCATION_CREATE_STRATEGY_MIN_MEMORY_BIT;
+    /// The strategy that is quickest.
+    pub const MIN_TIME: Flags = Flags::VMA_VIRTUAL_ALLOCATION_CREATE_STRATEGY_MIN_TIME_BIT;
+    /// The strategy that takes the lowest fit.
+    pub const MIN_OFFSET: Flags = Flags::VMA_VIRTUAL_ALLOCATION_CREATE_STRATEGY_MIN_OFFSET_BIT;
 
     /// Makes a block of `size` bytes.
     pub fn new(size: u64, flags: Flags) -> Self {
-        let info = VirtualBlockCreateInfo { size, ..VirtualBlockCreateInfo::default() };
+        Self::of(VirtualBlockCreateInfo { size, ..VirtualBlockCreateInfo::default() }, flags)
+    }
+
+    /// Makes a linear block of `size` bytes.
+    pub fn linear(size: u64) -> Self {
+        let flags = VirtualBlockCreateFlags::VMA_VIRTUAL_BLOCK_CREATE_LINEAR_ALGORITHM_BIT;
+        let info = VirtualBlockCreateInfo { size, flags, ..VirtualBlockCreateInfo::default() };
+        Self::of(info, Self::DEFAULT)
+    }
+
+    fn of(info: VirtualBlockCreateInfo<'_>, flags: Flags) -> Self {
         Self { block: VirtualBlock::new(info).expect("a block has a size"), flags }
+    }
+
+    /// Allocates if there is room.
+    #[inline]
+    pub fn try_allocate(&mut self, Need { size, align }: Need) -> Option<VirtualAllocation> {
+        let flags = self.flags;
+        let info = VirtualAllocationCreateInfo { size, alignment: align, user_data: 0, flags };
+        // SAFETY: The size is not zero and the alignment a power of two.
+        let allocated = unsafe { self.block.allocate(info) };
+        Some(allocated.ok()?.0)
     }
 }
 
 impl Peer for Space {
     type Handle = VirtualAllocation;
 
-    fn allocate(&mut self, Need { size, align }: Need) -> VirtualAllocation {
-        let flags = self.flags;
-        let info = VirtualAllocationCreateInfo { size, alignment: align, user_data: 0, flags };
-        // SAFETY: The size is not zero and the alignment a power of two.
-        let allocated = unsafe { self.block.allocate(info) };
-        allocated.expect("the block has room").0
+    fn allocate(&mut self, need: Need) -> VirtualAllocation {
+        self.try_allocate(need).expect("the block has room")
     }
 
     fn free(&mut self, mut handle: VirtualAllocation) {
