@@ -15,6 +15,7 @@ mod short;
 mod threads;
 
 pub use frames::{Freeable, Waiting};
+pub(crate) use threads::{home, processors};
 
 use crate::allocation::{Allocation, AllocationId, AllocatorId, HostPointer};
 use crate::arena::{Arena, Coherence, Config, Kept};

@@ -16,6 +16,7 @@ mod handover;
 #[doc(hidden)]
 pub mod handover;
 pub mod owned;
+pub mod ranges;
 pub mod request;
 pub mod sim;
 pub mod snapshot;
@@ -35,6 +36,7 @@ pub use error::{AllocError, CreateError, FreeError, MapError, Misuse, Shortage, 
 pub use factory::{Buffer, Factory, Image};
 pub use growth::Growth;
 pub use owned::{Owned, OwnedAllocation, OwnedBuffer, OwnedImage};
+pub use ranges::{BufferArena, BufferRange, RangeRequest};
 pub use request::{Access, BudgetRule, Lifetime, Mapping, Placement, Request, Search, Wish};
 pub use snapshot::{Leak, LeakReport, Snapshot};
 pub use strategy::Strategy;

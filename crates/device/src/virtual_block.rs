@@ -325,6 +325,23 @@ impl<T> VirtualBlock<T> {
         Ok(self.entries[slot].data_mut())
     }
 
+    /// Returns every allocation, in no order that means anything.
+    ///
+    /// ```
+    /// use polder_device::{Algorithm, VirtualBlock, VirtualRequest};
+    /// let mut block = VirtualBlock::new(10, Algorithm::Tlsf)?;
+    /// let part = block.allocate(VirtualRequest::new(7), 'a')?;
+    /// assert!(block.iter().all(|(name, info)| name == part.allocation && info.size == 7));
+    /// # Ok::<(), polder_device::VirtualError>(())
+    /// ```
+    pub fn iter(&self) -> impl Iterator<Item = (VirtualAllocation, VirtualInfo<'_, T>)> {
+        (0..).zip(&self.entries).filter_map(|(slot, entry)| {
+            let data = entry.data.as_ref()?;
+            let info = VirtualInfo { offset: entry.offset, size: entry.size, data };
+            Some((self.name(slot, entry.generation), info))
+        })
+    }
+
     /// Verifies the invariants of the [module](self) and of the division; for tests. Takes time in
     /// proportion to the number of slots and regions.
     ///

@@ -5,6 +5,8 @@ use crate::features::Features;
 use crate::modifier;
 use crate::vulkan::Vulkan;
 use ash::{khr, vk};
+use core::num::NonZeroU64;
+use polder_device::ranges::Divisible;
 use polder_device::{
     DedicatedWish, Device, DeviceError, Requirements, Resource, Resources, Tiling,
 };
@@ -170,6 +172,73 @@ unsafe impl Resources for Vulkan {
             Resource::Image(image) => unsafe { self.ash().destroy_image(image, None) },
         }
     }
+}
+
+/// What drivers want of vertex data, whose attributes are at most this long.
+const VERTEX_ALIGN: u64 = 16;
+/// What Vulkan wants of acceleration structures.
+const ACCELERATION_STRUCTURE_ALIGN: u64 = 256;
+/// The most that `shaderGroupBaseAlignment` may be.
+const SHADER_BINDING_TABLE_ALIGN: u64 = 64;
+/// What Vulkan wants of indices, and of the parameters of indirect commands.
+const INDEX_ALIGN: u64 = 4;
+
+// SAFETY: The offsets that Vulkan's valid usage and the device's limits ask for, by usage.
+unsafe impl Divisible for Vulkan {
+    type Usage = vk::BufferUsageFlags;
+
+    fn buffer_info(&self, size: u64, usage: Self::Usage) -> vk::BufferCreateInfo<'static> {
+        vk::BufferCreateInfo::default().size(size).usage(usage)
+    }
+
+    fn range_align(&self, usage: Self::Usage) -> u64 {
+        use vk::BufferUsageFlags as Usage;
+        let limits = self.limits();
+        let aligns = [
+            (Usage::UNIFORM_BUFFER, limits.min_uniform_buffer_offset_alignment),
+            (Usage::STORAGE_BUFFER, limits.min_storage_buffer_offset_alignment),
+            (
+                Usage::UNIFORM_TEXEL_BUFFER | Usage::STORAGE_TEXEL_BUFFER,
+                limits.min_texel_buffer_offset_alignment,
+            ),
+            (
+                Usage::TRANSFER_SRC | Usage::TRANSFER_DST,
+                limits.optimal_buffer_copy_offset_alignment,
+            ),
+            (Usage::INDEX_BUFFER | Usage::INDIRECT_BUFFER, INDEX_ALIGN),
+            (Usage::VERTEX_BUFFER | Usage::SHADER_DEVICE_ADDRESS, VERTEX_ALIGN),
+            (Usage::ACCELERATION_STRUCTURE_BUILD_INPUT_READ_ONLY_KHR, VERTEX_ALIGN),
+            (Usage::ACCELERATION_STRUCTURE_STORAGE_KHR, ACCELERATION_STRUCTURE_ALIGN),
+            (Usage::SHADER_BINDING_TABLE_KHR, SHADER_BINDING_TABLE_ALIGN),
+        ];
+        let wanted = aligns.into_iter().filter(|(bits, _)| usage.intersects(*bits));
+        wanted.map(|(_, align)| align).max().unwrap_or(1).max(INDEX_ALIGN)
+    }
+
+    unsafe fn device_address(&self, buffer: vk::Buffer, usage: Self::Usage) -> Option<NonZeroU64> {
+        let ask =
+            self.ask_address().filter(|_| usage.contains(Self::Usage::SHADER_DEVICE_ADDRESS))?;
+        let info = vk::BufferDeviceAddressInfo::default().buffer(buffer);
+        // SAFETY: The caller promises a live and bound buffer of this device, made for an address;
+        // the function was loaded from the device, with the feature switched on.
+        NonZeroU64::new(unsafe { ask(self.ash().handle(), &info) })
+    }
+}
+
+/// The question for a buffer's device address, where the feature is switched on: by Vulkan 1.2, or
+/// the extension.
+pub(crate) fn load_address(
+    instance: &ash::Instance,
+    device: &ash::Device,
+    features: &Features,
+) -> Option<vk::PFN_vkGetBufferDeviceAddress> {
+    features.device_address.then(|| {
+        if features.api_version >= vk::API_VERSION_1_2 {
+            return device.fp_v1_2().get_buffer_device_address;
+        }
+        let extension = khr::buffer_device_address::Device::new(instance, device);
+        extension.fp().get_buffer_device_address_khr
+    })
 }
 
 /// Asks as in Vulkan 1.0, where no driver tells a wish.

@@ -13,7 +13,7 @@
 use crate::error::device_error;
 use crate::features::Features;
 use crate::properties;
-use crate::resources::Requirements2;
+use crate::resources::{Requirements2, load_address};
 use ash::vk;
 use core::fmt;
 use core::ptr::NonNull;
@@ -35,6 +35,7 @@ pub struct Vulkan {
     /// A bit for each memory type that may be used.
     usable_types: u32,
     requirements2: Option<Requirements2>,
+    address: Option<vk::PFN_vkGetBufferDeviceAddress>,
 }
 
 impl Vulkan {
@@ -67,6 +68,7 @@ impl Vulkan {
         Self {
             usable_types: properties::usable_types(&properties.memory_types, &features),
             requirements2: Requirements2::load(instance, device, &features),
+            address: load_address(instance, device, &features),
             instance: instance.clone(),
             physical_device,
             device: device.clone(),
@@ -93,6 +95,17 @@ impl Vulkan {
 
     pub(crate) const fn requirements2(&self) -> Option<&Requirements2> {
         self.requirements2.as_ref()
+    }
+
+    pub(crate) const fn ask_address(&self) -> Option<vk::PFN_vkGetBufferDeviceAddress> {
+        self.address
+    }
+
+    /// Asks for all limits of the device.
+    pub(crate) fn limits(&self) -> vk::PhysicalDeviceLimits {
+        // SAFETY: `new`'s caller promises that the instance lives as long as this and that the
+        // physical device is its.
+        unsafe { self.instance.get_physical_device_properties(self.physical_device) }.limits
     }
 
     /// Checks what Vulkan leaves to the caller of `vkAllocateMemory`.

@@ -7,7 +7,7 @@ use super::bind::Binding;
 use super::failure::Call;
 use super::handle::{Buffer, Image, Memory};
 use super::memory::Quiet;
-use super::resources::{BufferInfo, BufferUsage, ImageInfo};
+use super::resources::{BufferInfo, BufferUsage, ImageInfo, buffer_align};
 use super::state::Direction;
 use super::work::{BufferCopy, Extent, ImageCopy};
 use super::{Sim, SimOrder, SimResource};
@@ -15,8 +15,13 @@ use crate::device::{
     DedicatedWish, Device, DeviceError, DeviceProperties, HeapBudget, MappedRange, Requirements,
     Resource, Resources, Tiling,
 };
+use crate::ranges::Divisible;
+use std::num::NonZeroU64;
 use std::ops::Range;
 use std::ptr::NonNull;
+
+/// Device addresses of two buffers are so many bits apart: no buffer is longer.
+const ADDRESS_SHIFT: u32 = 48;
 
 // SAFETY: A block is host memory of its own, as long as it says, and stays where it is until it is
 // freed.
@@ -112,6 +117,25 @@ unsafe impl Resources for Sim {
 
     unsafe fn destroy(&self, resource: SimResource) {
         self.report_only(Call::Destroy, |_, state| state.destroy(resource));
+    }
+}
+
+// SAFETY: The device's only rule for a buffer's offsets is the alignment of its usage.
+unsafe impl Divisible for Sim {
+    type Usage = BufferUsage;
+
+    fn buffer_info(&self, size: u64, usage: BufferUsage) -> BufferInfo {
+        BufferInfo { size, usage }
+    }
+
+    fn range_align(&self, usage: BufferUsage) -> u64 {
+        buffer_align(&self.layout().resources, usage)
+    }
+
+    /// Returns a number that no other live buffer's bytes have.
+    unsafe fn device_address(&self, buffer: Buffer, usage: BufferUsage) -> Option<NonZeroU64> {
+        let number = usage.contains(BufferUsage::DEVICE_ADDRESS).then(|| buffer.0.index())?;
+        NonZeroU64::new((u64::from(number) + 1) << ADDRESS_SHIFT)
     }
 }
 

@@ -13,6 +13,11 @@ pub(super) struct Key {
 }
 
 impl Key {
+    /// Returns the slot, which nothing else that lives has.
+    pub(super) fn index(self) -> u32 {
+        self.index
+    }
+
     /// Returns the slot and its life as values of a [`Violation`](super::Violation).
     pub(super) fn values(self) -> [(&'static str, u64); 2] {
         [("index", self.index.into()), ("generation", self.generation.into())]

@@ -193,7 +193,7 @@ pub(super) fn make_buffer(layout: &Layout, info: &BufferInfo) -> Result<Made, Re
     })
 }
 
-fn buffer_align(rules: &ResourceRules, usage: BufferUsage) -> u64 {
+pub(super) fn buffer_align(rules: &ResourceRules, usage: BufferUsage) -> u64 {
     let aligns = [
         (BufferUsage::UNIFORM, rules.uniform_align_min),
         (BufferUsage::STORAGE, rules.storage_align_min),

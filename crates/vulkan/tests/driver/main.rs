@@ -8,4 +8,5 @@ mod device;
 mod gpu;
 mod heap;
 mod messages;
+mod ranges;
 mod work;

@@ -58,7 +58,12 @@ impl Recorder<'_> {
 
     /// Copies `size` bytes from the begin of one buffer to that of another.
     pub fn copy(&self, source: vk::Buffer, target: vk::Buffer, size: u64) {
-        let regions = [vk::BufferCopy::default().size(size)];
+        self.copy_part(source, target, vk::BufferCopy::default().size(size));
+    }
+
+    /// Copies a part of one buffer to a part of another.
+    pub fn copy_part(&self, source: vk::Buffer, target: vk::Buffer, part: vk::BufferCopy) {
+        let regions = [part];
         // SAFETY: The tests keep both buffers alive until the submission is done.
         unsafe { self.device.cmd_copy_buffer(self.commands, source, target, &regions) };
     }
