@@ -1,6 +1,6 @@
 //! What a process without memory does: each failure leaves everything as it was.
 
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", not(feature = "sim")))]
 
 use polder_host::{object, stats};
 
