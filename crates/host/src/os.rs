@@ -12,7 +12,8 @@
 //! | `decommit(base, size)` | gives its memory back; it stays usable, and reads as zero |
 //! | `protect(base, size)` | makes each access to a part of a reservation fault |
 //! | `release(base, size)` | gives a reservation back |
-//! | `relocate(source, target, size)` | moves pages without copying; false where it can't |
+//! | `relocate(source, target, size)` | moves pages without copying, where it can |
+//! | `renew(base, size)` | gives back memory that pages were moved to, and undoes what that cost |
 //! | `address_limit()` | the limit on address space, in bytes |
 //! | `now_ms()` | a clock that never goes back, in milliseconds, coarse and cheap |
 //! | `wait(word, value)`, `wake(word)` | sleeps while a word holds a value; may wake early |
@@ -28,6 +29,18 @@
 
 // Only the guards of the hardened build use all of the contract.
 #![cfg_attr(not(feature = "hardened"), allow(dead_code))]
+
+/// What became of pages that were to be moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relocation {
+    /// The target holds what the source held, and is to be [renewed](renew) before anybody else
+    /// gets it. Nobody may ask what the source holds.
+    Moved,
+    /// The source is as it was.
+    Stayed,
+    /// The source is as it was, and the target is nobody's to use any more.
+    Lost,
+}
 
 #[cfg(all(any(target_os = "macos", target_os = "freebsd"), not(any(miri, feature = "sim"))))]
 mod bsd;

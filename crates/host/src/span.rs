@@ -52,6 +52,8 @@ pub struct Span {
     class: AtomicU8,
     /// Of a free span: the epoch in which it became free.
     pub stamp: Cell<u8>,
+    /// Whether pages were moved here: to be undone before its block gets it back.
+    pub is_moved: Cell<bool>,
     start: AtomicPtr<u8>,
     /// The next and the previous in the list that the span is in.
     pub next: Cell<*const Span>,
@@ -80,6 +82,7 @@ impl Span {
         self.start.store(start.as_ptr(), Relaxed);
         self.chunks.store(chunks as u32, Relaxed);
         self.region.set(region.index());
+        self.is_moved.set(false);
     }
 
     /// Says that the span is longer or shorter than it was.

@@ -12,14 +12,19 @@ use crate::block::{Block, Resized, Taken};
 use crate::clock::{epoch, is_old};
 use crate::guard;
 use crate::lock::Lock;
+use crate::os;
+use crate::page;
 use crate::size::CHUNK;
 use crate::span::Span;
 use core::ptr::NonNull;
-use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicU64, AtomicUsize};
 
 /// Blocks that one supply has at most. They double, so nobody meets it.
 const BLOCKS_MOST: usize = 256;
+/// Spans that pages were moved to, at most. The system keeps books of each, and has 65,530 places
+/// in them for all that a process maps.
+const MOVED_MOST: usize = 4096;
 /// Chunks whose memory goes back in one look at most.
 const PURGE_MOST: usize = (64 << 20) / CHUNK;
 
@@ -51,6 +56,8 @@ pub struct Spans {
     limit: AtomicU64,
     /// Bytes whose memory went back to the system.
     purged: AtomicU64,
+    /// Spans that pages were moved to.
+    moved: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -87,6 +94,7 @@ impl Spans {
             peak: AtomicU64::new(0),
             limit: AtomicU64::new(u64::MAX),
             purged: AtomicU64::new(0),
+            moved: AtomicUsize::new(0),
         }
     }
 
@@ -126,7 +134,7 @@ impl Spans {
     /// Takes a span back whose contents are old since `epoch`. One that can't be made usable again
     /// for others, for lack of memory, stays in use.
     pub fn give(&self, span: &Span, epoch: u8) {
-        if !guard::unfence(span) {
+        if !guard::unfence(span) || !self.settle(span) {
             return;
         }
         let mut state = self.state.lock();
@@ -134,10 +142,41 @@ impl Spans {
         state.block_of(span).give(span, epoch);
     }
 
+    /// Tells whether pages may be moved to one span more.
+    pub fn takes_moved(&self) -> bool {
+        // No partner: some more do no harm.
+        self.moved.load(Relaxed) < MOVED_MOST
+    }
+
+    /// Notes that pages were moved to a span in use.
+    pub fn note_moved(&self, span: &Span) {
+        span.is_moved.set(true);
+        // No partner: a number on its own.
+        self.moved.fetch_add(1, Relaxed);
+    }
+
+    /// Undoes what pages that were moved to a span that is given up have cost. False when it is
+    /// lost by that.
+    fn settle(&self, span: &Span) -> bool {
+        if !span.is_moved.get() {
+            return true;
+        }
+        let is_settled = renew(span, 0);
+        if is_settled {
+            span.is_moved.set(false);
+            // No partner: as above.
+            self.moved.fetch_sub(1, Relaxed);
+        }
+        is_settled
+    }
+
     /// Gives a span another length where it stands, if what lies behind it is free.
     pub fn resize(&self, span: &Span, chunks: usize) -> Option<Resized> {
-        let mut state = self.state.lock();
         let before = span.chunks();
+        if chunks < before && span.is_moved.get() && !renew(span, chunks) {
+            return None;
+        }
+        let mut state = self.state.lock();
         if chunks > before && !self.is_within_limit(chunks - before) {
             return None;
         }
@@ -222,6 +261,16 @@ impl Spans {
     pub fn let_go(&self) {
         self.state.unlock();
     }
+}
+
+/// Makes the chunks of a span from one on what they were before pages were moved to them. Pages are
+/// only moved to whole ones. False when they are lost by that.
+fn renew(span: &Span, first: usize) -> bool {
+    // SAFETY: The caller asks for a part of the span.
+    let start = unsafe { span.start().add(first * CHUNK) };
+    // SAFETY: The chunks are ours, and nobody needs what they hold.
+    page::within(start, span.size() - first * CHUNK)
+        .is_none_or(|(pages, size)| unsafe { os::renew(pages, size) })
 }
 
 impl State {

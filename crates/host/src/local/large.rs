@@ -12,10 +12,10 @@ use crate::ensure::ensure;
 use crate::fail;
 use crate::guard;
 use crate::map::{self, Tag};
-use crate::os;
+use crate::os::{self, Relocation};
 use crate::pool;
 use crate::size::{CHUNK, chunks_of};
-use crate::span::Span;
+use crate::span::{Span, State};
 use crate::spans::SHARED;
 use core::ptr::NonNull;
 
@@ -138,7 +138,8 @@ impl Local {
             guard::seal_large(span, size);
             return true;
         }
-        if guard::FENCES && size < room {
+        // Nor can a growth be undone where pages were moved.
+        if guard::FENCES && (size < room || span.is_moved.get()) {
             return false;
         }
         let tag = map::entry(span.start().addr().get()).tag();
@@ -164,30 +165,37 @@ impl Local {
         let kept = chunks_of(size).min(room / CHUNK) * CHUNK;
         let is_ours = map::entry(source.addr().get()).tag() == Tag::large(None);
         let is_page = source.addr().get() % page == 0;
-        if kept < RELOCATE_LEAST || !is_ours || !is_page || self.is_nobody() {
+        let is_worth_it = kept >= RELOCATE_LEAST && self.supply().takes_moved();
+        if !is_worth_it || !is_ours || !is_page || self.is_nobody() {
             return None;
         }
-        let target = self.allocate_large(size, align.max(page_chunks()))?;
+        let target = self.allocate_large(size, align.max(page_chunks()))?.object;
+        let target_span = map::entry(target.addr().get()).span()?;
         // One page less, for there has to be one behind what is moved.
         let moved = (kept & !(page - 1)) - page;
         // SAFETY: Both are spans in use of our own, and nobody needs what the new one holds.
-        if unsafe { os::relocate(source, target.object, moved) } {
-            // SAFETY: Both spans have `kept` bytes at least.
-            let from = unsafe { source.add(moved) };
-            // SAFETY: As above.
-            let to = unsafe { target.object.add(moved) };
-            // SAFETY: As above; they are apart from one another.
-            unsafe { to.copy_from_nonoverlapping(from, kept - moved) };
-            // With the pages of the source came what its guards had written behind its end.
-            if let Some(span) = map::entry(target.object.addr().get()).span() {
-                guard::seal_large(span, size);
+        match unsafe { os::relocate(source, target, moved) } {
+            Relocation::Moved => self.supply().note_moved(target_span),
+            Relocation::Stayed => {
+                self.free_large(target, target_span);
+                return None;
             }
-            self.free_large(source, span);
-            return Some(Grown::Moved(target.object));
+            Relocation::Lost => {
+                target_span.set_state(State::Internal);
+                self.tally.large_ended(target_span.size());
+                return None;
+            }
         }
-        // SAFETY: The object was allocated a moment ago.
-        unsafe { self.free(target.object.as_ptr()) };
-        None
+        // SAFETY: Both spans have `kept` bytes at least.
+        let from = unsafe { source.add(moved) };
+        // SAFETY: As above.
+        let to = unsafe { target.add(moved) };
+        // SAFETY: As above; they are apart from one another.
+        unsafe { to.copy_from_nonoverlapping(from, kept - moved) };
+        // With the pages of the source came what its guards had written behind its end.
+        guard::seal_large(target_span, size);
+        self.free_large(source, span);
+        Some(Grown::Moved(target))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What macOS and FreeBSD do alike, and other than Linux.
 
-use super::keep_error_number;
+use super::{Relocation, keep_error_number};
 use core::ptr::NonNull;
 
 /// Gives the memory of a committed part back; it stays usable, and reads as zero. False where
@@ -28,8 +28,18 @@ pub unsafe fn decommit(base: NonNull<u8>, size: usize) -> bool {
 ///
 /// - Both ranges are committed, do not overlap, and are the caller's.
 /// - What the target holds is needed by nobody.
-pub unsafe fn relocate(_source: NonNull<u8>, _target: NonNull<u8>, _size: usize) -> bool {
-    false
+pub unsafe fn relocate(_: NonNull<u8>, _: NonNull<u8>, _size: usize) -> Relocation {
+    Relocation::Stayed
+}
+
+/// Gives back what pages were moved to: nothing ever is.
+///
+/// # Safety
+///
+/// The range is committed, and what it holds is needed by nobody.
+pub unsafe fn renew(base: NonNull<u8>, size: usize) -> bool {
+    // SAFETY: As promised to us.
+    unsafe { decommit(base, size) }
 }
 
 /// Returns where C keeps this thread's `errno`.

@@ -5,7 +5,7 @@ mod relocate;
 mod trial;
 
 pub use decommit::decommit;
-pub use relocate::relocate;
+pub use relocate::{relocate, renew};
 
 use super::keep_error_number;
 use core::ffi::c_char;

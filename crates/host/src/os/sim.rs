@@ -17,6 +17,7 @@ mod grant;
 mod grant;
 mod ledger;
 
+use super::Relocation;
 use crate::thread;
 use control::Call;
 use core::cell::Cell;
@@ -122,7 +123,7 @@ pub unsafe fn release(base: NonNull<u8>, size: usize) {
 ///
 /// - Both ranges are committed, do not overlap, and are the caller's.
 /// - What the target holds is needed by nobody.
-pub unsafe fn relocate(source: NonNull<u8>, target: NonNull<u8>, size: usize) -> bool {
+pub unsafe fn relocate(source: NonNull<u8>, target: NonNull<u8>, size: usize) -> Relocation {
     if source.addr().get().abs_diff(target.addr().get()) < size {
         broken("move of pages over themselves", source);
     }
@@ -132,11 +133,39 @@ pub unsafe fn relocate(source: NonNull<u8>, target: NonNull<u8>, size: usize) ->
         let pages = ledger.pages_of(range, size, "move of what is not reserved");
         pages.for_each(|page| page.expect_committed("move of what is not committed"));
     }
-    if !fails {
-        // SAFETY: Both ranges are committed and the caller's, and apart.
-        unsafe { target.copy_from_nonoverlapping(source, size) };
-        // SAFETY: As above.
-        unsafe { source.write_bytes(0, size) };
+    if fails {
+        return Relocation::Stayed;
+    }
+    if control::fails(Call::Lose) {
+        let pages = ledger.pages_of(target, size, "move to what is not reserved");
+        // SAFETY: What the target holds is needed by nobody.
+        pages.for_each(|page| unsafe { page.protect() });
+        return Relocation::Lost;
+    }
+    // SAFETY: Both ranges are committed and the caller's, and apart.
+    unsafe { target.copy_from_nonoverlapping(source, size) };
+    // SAFETY: As above.
+    unsafe { source.write_bytes(0, size) };
+    Relocation::Moved
+}
+
+/// Makes a range that pages were moved to zero; when that fails, it is lost.
+///
+/// # Safety
+///
+/// The range is part of a reservation of the caller's, and what it holds is needed by nobody.
+pub unsafe fn renew(base: NonNull<u8>, size: usize) -> bool {
+    let fails = control::fails(Call::Renew);
+    for page in ledger().pages_of(base, size, "renewal of what is not reserved") {
+        if fails {
+            // SAFETY: The page is the caller's, who gives its contents up.
+            unsafe { page.protect() };
+        } else {
+            // SAFETY: As above.
+            unsafe { page.commit() };
+            // SAFETY: As above.
+            unsafe { page.fill(0) };
+        }
     }
     !fails
 }

@@ -99,7 +99,7 @@ fn pages_are_moved_or_stay() {
     fill(source, size, 3);
     fill(target, size, 4);
     // SAFETY: Both ranges are ours, and nobody needs them.
-    let is_moved = unsafe { relocate(source, target, size - page_size()) };
+    let is_moved = unsafe { relocate(source, target, size - page_size()) } == Relocation::Moved;
     assert!(holds(target, size - page_size(), if is_moved { 3 } else { 4 }));
     assert!(is_moved || holds(source, size, 3));
     // SAFETY: The reservation is whole.
@@ -119,12 +119,19 @@ fn pages_that_were_moved_are_moved_again() {
     }
     fill(first, size, 2);
     // SAFETY: The ranges are ours, and nobody needs what the target holds.
-    let is_moved = unsafe { relocate(first, second, size / 4) };
+    let is_moved = unsafe { relocate(first, second, size / 4) } == Relocation::Moved;
     fill(second, size, 3);
     // SAFETY: As above.
-    let is_again = unsafe { relocate(second, third, size - page_size()) };
+    let again = unsafe { relocate(second, third, size - page_size()) };
+    let is_again = again == Relocation::Moved;
     assert_eq!(is_moved, is_again, "the source is several mappings");
     assert!(holds(third, size - page_size(), if is_again { 3 } else { 1 }));
+    for place in [second, third] {
+        // SAFETY: The ranges are ours, and nobody needs them.
+        assert!(unsafe { renew(place, size - page_size()) });
+        assert!(holds(place, size - page_size(), 0));
+        fill(place, size, 4);
+    }
     for place in [first, second, third] {
         // SAFETY: The reservation is whole.
         unsafe { release(place, size) };

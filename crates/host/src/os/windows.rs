@@ -9,6 +9,7 @@ mod readable;
 pub use exit::at_thread_exit;
 pub use readable::reserve_readable;
 
+use super::Relocation;
 use crate::fail::Line;
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::mem::MaybeUninit;
@@ -128,8 +129,18 @@ pub unsafe fn release(base: NonNull<u8>, _size: usize) {
 ///
 /// - Both ranges are committed, do not overlap, and are the caller's.
 /// - What the target holds is needed by nobody.
-pub unsafe fn relocate(_source: NonNull<u8>, _target: NonNull<u8>, _size: usize) -> bool {
-    false
+pub unsafe fn relocate(_: NonNull<u8>, _: NonNull<u8>, _size: usize) -> Relocation {
+    Relocation::Stayed
+}
+
+/// Gives back what pages were moved to: nothing ever is.
+///
+/// # Safety
+///
+/// The range is committed, and what it holds is needed by nobody.
+pub unsafe fn renew(base: NonNull<u8>, size: usize) -> bool {
+    // SAFETY: As promised to us.
+    unsafe { decommit(base, size) }
 }
 
 /// Returns none: what jobs limit is committed memory, not address space.

@@ -6,60 +6,95 @@
 //! that nobody needs.
 //!
 //! Pages that were moved stay a mapping of their own, so a range that looks whole may be several.
-//! Of those a kernel before 6.17 moves none, and has unmapped the target by the time it says so; a
-//! later one may stop half way. So the pages of one mapping are moved at a time, and what can't be
-//! moved is copied.
+//! Of those a kernel before 6.17 moves none; a later one may stop half way. So the pages of one
+//! mapping are moved at a time, and what can't be moved is copied. A new mapping in the place of
+//! such a one is again what its neighbours are, and the kernel makes one of them all: in a process
+//! that was forked not always.
+//!
+//! The kernel unmaps the target before it looks whether it has what it needs. What it leaves
+//! unmapped is mapped anew, and when there is no memory for that, lost.
 
+use super::UNCOUNTED;
 use super::trial::{Page, Trial};
-use crate::os::{decommit, error_place, keep_error_number, page_size};
+use crate::os::{Relocation, decommit, error_place, keep_error_number, page_size};
 use core::ffi::c_void;
 use core::ptr::NonNull;
 
-/// Pieces below this many bytes are copied.
+/// Pieces below this many bytes are copied, and so are those that are less than one part in this
+/// many of the whole: so there are never more pieces.
 const PIECE_LEAST: usize = 256 << 10;
+const PIECES_MOST: usize = 8;
 
 static TRIAL: Trial = Trial::new();
 
-/// Moves the pages of `source` to `target`, and copies those that can't be moved. False where the
-/// system can't, and nothing has changed. Else nobody may ask what the source holds.
+/// Moves the pages of `source` to `target`, and copies those that can't be moved.
 ///
 /// # Safety
 ///
 /// - Both ranges are committed, do not overlap, and are the caller's.
 /// - The page behind the source is of the same reservation.
 /// - What the target holds is needed by nobody.
-pub unsafe fn relocate(source: NonNull<u8>, target: NonNull<u8>, size: usize) -> bool {
+pub unsafe fn relocate(source: NonNull<u8>, target: NonNull<u8>, size: usize) -> Relocation {
+    if !TRIAL.works(is_moved) {
+        return Relocation::Stayed;
+    }
+    let least = PIECE_LEAST.max(size / PIECES_MOST);
     let mut done = 0;
-    while TRIAL.works(is_moved) && done < size {
+    while done < size {
         // SAFETY: `done` is below `size`, and both ranges have that many bytes.
         let from = unsafe { source.add(done) };
         // SAFETY: As above.
         let to = unsafe { target.add(done) };
         let piece = piece(from, size - done);
         // SAFETY: As promised to us.
-        if piece == 0 || !unsafe { remap(from, to, piece) } {
-            break;
+        if piece < least || !unsafe { remap(from, to, piece) } {
+            // SAFETY: As promised to us.
+            if piece >= least && !unsafe { renew(to, piece) } {
+                // SAFETY: What was done is in the target, and the source is still mapped.
+                unsafe { source.copy_from_nonoverlapping(target, done) };
+                return Relocation::Lost;
+            }
+            // SAFETY: Both ranges are committed and apart, the target at least by now.
+            unsafe { to.copy_from_nonoverlapping(from, piece) };
         }
         done += piece;
     }
-    if done == 0 {
-        return false;
-    }
-    // SAFETY: As above.
-    let from = unsafe { source.add(done) };
-    // SAFETY: As above.
-    let to = unsafe { target.add(done) };
-    // SAFETY: Both ranges have `size` bytes, and are apart.
-    unsafe { to.copy_from_nonoverlapping(from, size - done) };
-    true
+    Relocation::Moved
 }
 
-/// How many of the first bytes can be moved at once; 0 when they are not worth it.
+/// Puts a new mapping in the place of a range that pages were moved to: it is committed, reads as
+/// zero, and is of one mapping with what is around it. False when the system has no memory for
+/// that: then nobody may use the range any more.
+///
+/// # Safety
+///
+/// The range is part of a reservation of the caller's, and what it holds is needed by nobody.
+pub unsafe fn renew(base: NonNull<u8>, size: usize) -> bool {
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANON | UNCOUNTED | libc::MAP_FIXED;
+    let place = base.as_ptr().cast();
+    // SAFETY: The mapping takes the place of the caller's range alone, whose contents are given up.
+    let new = keep_error_number(|| unsafe { libc::mmap(place, size, protection, flags, -1, 0) });
+    // SAFETY: The caller gives the contents up. A range that is not mapped is refused.
+    new != libc::MAP_FAILED || unsafe { decommit(base, size) }
+}
+
+/// How many of the first bytes are of one mapping: a page at least.
 fn piece(source: NonNull<u8>, size: usize) -> usize {
+    if is_one_mapping(source, size) {
+        return size;
+    }
     let page = page_size();
-    let halves = core::iter::successors(Some(size), |len| Some(len / 2 / page * page));
-    let worth = |len: &usize| *len == size || *len >= PIECE_LEAST;
-    halves.take_while(worth).find(|&len| is_one_mapping(source, len)).unwrap_or(0)
+    let (mut one, mut several) = (1, size / page);
+    while several - one > 1 {
+        let middle = one.midpoint(several);
+        if is_one_mapping(source, middle * page) {
+            one = middle;
+        } else {
+            several = middle;
+        }
+    }
+    one * page
 }
 
 /// Tells whether a range is of one mapping: if it is, the kernel refuses to make it longer where it

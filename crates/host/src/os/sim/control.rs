@@ -26,17 +26,23 @@ pub enum Call {
     Protect,
     /// Pages are moved.
     Relocate,
+    /// The place that pages are moved to stays usable.
+    Lose,
+    /// So does it when it is made a place like any other again.
+    Renew,
 }
 
 impl Call {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Reserve,
         Self::ReserveReadable,
         Self::Commit,
         Self::Decommit,
         Self::Protect,
         Self::Relocate,
+        Self::Lose,
+        Self::Renew,
     ];
 }
 
