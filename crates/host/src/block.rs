@@ -279,15 +279,17 @@ impl Block {
         self.dirty_chunks += chunks;
     }
 
-    /// Makes a span longer or shorter where it stands. False when what is behind it is used, or
+    /// Makes a span longer or shorter where it stands. None when what is behind it is used, or
     /// there is no memory; nothing has changed. The contents of new chunks are whatever they are:
     /// the answer says whether they read as zero.
     pub fn resize(&mut self, span: &Span, chunks: usize, epoch: u8) -> Option<Resized> {
         let (first, before) = (self.index_of(span), span.chunks());
-        if chunks > before && !self.commit_within(first + chunks) {
+        self.space.resize(span.region(), chunks as u64).ok()?;
+        if !self.commit(first + chunks) {
+            let undone = self.space.resize(span.region(), before as u64);
+            ensure!(undone.is_ok(), "a region can always be as short as it was");
             return None;
         }
-        self.space.resize(span.region(), chunks as u64).ok()?;
         span.set_chunks(chunks);
         if chunks < before {
             self.dirty[first + chunks..first + before].fill(epoch);
@@ -295,10 +297,6 @@ impl Block {
             return Some(Resized { is_zero: false });
         }
         Some(Resized { is_zero: self.claim(first + before, chunks - before) })
-    }
-
-    fn commit_within(&mut self, end: usize) -> bool {
-        end <= self.chunks && self.commit(end)
     }
 
     /// Marks chunks as used, and tells whether they all read as zero.
@@ -498,6 +496,15 @@ mod tests {
         assert_eq!(block.purge(usize::MAX, |_| true), PAGE_CHUNKS);
         let again = block.take(2 * PAGE_CHUNKS, 1).unwrap();
         assert!(again.is_zero && holds(again, 0));
+    }
+
+    #[test]
+    fn a_growth_without_room_commits_nothing() {
+        let block = block();
+        let [first, _behind] = [(); 2].map(|()| block.take(1, 1).unwrap().span);
+        let committed = block.committed;
+        assert!(block.resize(first, CHUNKS / 2, 1).is_none());
+        assert_eq!(block.committed, committed);
     }
 
     #[test]
