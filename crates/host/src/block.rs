@@ -382,12 +382,13 @@ impl Block {
     /// Nobody holds a span of the block, or uses the block after this.
     pub unsafe fn release(block: NonNull<Self>) {
         // SAFETY: The caller holds the block alone.
-        let (reservation, reserved, base, chunks) = {
+        let (reservation, reserved, base, committed) = {
             // SAFETY: As above.
             let block = unsafe { block.as_ref() };
-            (block.reservation, block.reserved, block.base, block.chunks)
+            (block.reservation, block.reserved, block.base, block.committed)
         };
-        map::clear(base, chunks);
+        // What is behind was never in a span, and its entries cost no memory.
+        map::clear(base, committed);
         // SAFETY: The reservation is whole, and nobody uses it.
         unsafe { os::release(reservation, reserved) };
     }
