@@ -108,10 +108,10 @@ impl Cache {
         if let Some(last) = self.replace_last(null_mut()) {
             state.keep(last);
         }
-        while let Some(span) = state.next(which) {
-            supply
-                .give(span, if let Which::Since(epoch) = which { epoch } else { span.stamp.get() });
-        }
+        state.take_out(which, |span| {
+            let since = if let Which::Since(epoch) = which { epoch } else { span.stamp.get() };
+            supply.give(span, since);
+        });
     }
 
     /// Takes the lock for as long as a fork lasts.
@@ -152,18 +152,23 @@ impl State {
         self.bins[Lengths::floor(span.chunks() as u64) as usize].push(span);
     }
 
-    /// Takes a span that shall leave.
-    fn next(&mut self, which: Which) -> Option<&'static Span> {
-        let leaves = |span: &&Span| match which {
+    /// Hands each span that shall leave to `give`.
+    fn take_out(&mut self, which: Which, give: impl Fn(&'static Span)) {
+        let leaves = |span: &Span| match which {
             Which::Old(now) => is_old(span.stamp.get(), now),
             Which::All | Which::Since(_) => true,
         };
-        self.bins.iter().find_map(|list| {
-            let span = list.iter().find(leaves)?;
-            list.remove(span);
-            self.chunks -= span.chunks();
-            Some(span)
-        })
+        for list in &self.bins {
+            let mut rest = list.first();
+            while let Some(span) = rest {
+                rest = span.behind().next();
+                if leaves(span) {
+                    list.remove(span);
+                    self.chunks -= span.chunks();
+                    give(span);
+                }
+            }
+        }
     }
 }
 
