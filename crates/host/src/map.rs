@@ -111,7 +111,9 @@ static BASE: AtomicPtr<Entry> = AtomicPtr::new((&raw const NO_ENTRY).cast_mut())
 /// The offset of an entry in the map, in bytes, is `address >> (CHUNK_BITS - ENTRY_BITS)` and
 /// this.
 static MASK: AtomicUsize = AtomicUsize::new(0);
-/// The first byte of the lowest block that there was.
+/// The first byte of the lowest block that there was. It stays where it is when that block goes, as
+/// does the other end: a window is sixteen times as long as address space may become, or 16 TiB,
+/// and systems put mappings beside one another, so no block is refused for that.
 static LOWEST: AtomicUsize = AtomicUsize::new(usize::MAX);
 /// The last byte of the highest.
 static HIGHEST: AtomicUsize = AtomicUsize::new(0);
