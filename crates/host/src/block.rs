@@ -23,6 +23,7 @@ use crate::map;
 use crate::os;
 use crate::size::CHUNK;
 use crate::span::{Span, State};
+use core::ops::Range;
 use core::ptr::NonNull;
 use polder_core::bins::Bins;
 use polder_core::space::{Candidate, Fit, Record, Request, Space, Strategy};
@@ -57,6 +58,8 @@ pub struct Block {
     spans: NonNull<Span>,
     dirty: &'static mut [u8],
     dirty_chunks: usize,
+    /// Where the purge goes on: a page's end.
+    purge_at: usize,
 }
 
 /// A span that was taken, and what its memory holds.
@@ -218,6 +221,7 @@ impl Block {
             spans: unsafe { start.add(header.spans) }.cast(),
             dirty: part(start, header.dirty, chunks),
             dirty_chunks: 0,
+            purge_at: 0,
         };
         // What the program gives back is reached by its address alone.
         reservation.as_ptr().expose_provenance();
@@ -334,18 +338,30 @@ impl Block {
     }
 
     /// Gives back the memory of about `most` free chunks that `is_due` says so of, by their epoch.
-    /// Returns how many.
+    /// Returns how many; goes on where it stopped before.
     pub fn purge(&mut self, most: usize, is_due: impl Fn(u8) -> bool) -> usize {
         let is_due = |epoch: u8| epoch != 0 && epoch != USED && is_due(epoch);
-        let (mut purged, mut at) = (0, 0);
-        while purged < most && self.dirty_chunks > 0 {
-            let mut rest = self.dirty[at..self.committed].iter();
+        let middle = self.purge_at;
+        let purged = self.purge_in(middle..self.committed, most, is_due);
+        purged + self.purge_in(0..middle, most.saturating_sub(purged), is_due)
+    }
+
+    fn purge_in(
+        &mut self,
+        range: Range<usize>,
+        most: usize,
+        is_due: impl Fn(u8) -> bool + Copy,
+    ) -> usize {
+        let (mut purged, mut at) = (0, range.start);
+        while purged < most && at < range.end && self.dirty_chunks > 0 {
+            let mut rest = self.dirty[at..range.end].iter();
             let Some(found) = rest.position(|&epoch| is_due(epoch)) else { break };
             let first = (at + found) / self.page_chunks * self.page_chunks;
             let pages = (most - purged).div_ceil(self.page_chunks);
             let chunks = self.pages_due(first, pages, is_due) * self.page_chunks;
             purged += self.purge_run(first, chunks);
             at = first + chunks.max(self.page_chunks);
+            self.purge_at = at;
         }
         purged
     }
@@ -444,8 +460,9 @@ fn part<T>(start: NonNull<u8>, offset: usize, len: usize) -> &'static mut [T] {
 
 #[cfg(test)]
 mod tests {
-    use super::{Block, Taken};
+    use super::{Block, Taken, USED};
     use crate::size::CHUNK;
+    use std::vec::Vec;
 
     /// As on a system whose pages have four chunks.
     const PAGE_CHUNKS: usize = 4;
@@ -497,6 +514,20 @@ mod tests {
         assert_eq!(block.purge(usize::MAX, |_| true), PAGE_CHUNKS);
         let again = block.take(2 * PAGE_CHUNKS, 1).unwrap();
         assert!(again.is_zero && holds(again, 0));
+    }
+
+    #[test]
+    fn a_purge_in_steps_finds_what_one_step_does() {
+        let block = block();
+        let taken: Vec<_> = (0..40 * PAGE_CHUNKS).map(|_| block.take(1, 1).unwrap()).collect();
+        for round in 0..3 {
+            taken.iter().skip(round).step_by(3).for_each(|taken| block.give(taken.span, 1));
+            while block.purge(1 + round, |_| true) > round {}
+            let pages = block.dirty[..taken.len()].chunks(PAGE_CHUNKS);
+            let whole = |page: &&[u8]| page.iter().all(|&epoch| epoch != USED);
+            assert!(pages.filter(whole).all(|page| page.iter().all(|&epoch| epoch == 0)));
+        }
+        assert_eq!(block.dirty_chunks(), 0);
     }
 
     #[test]
