@@ -93,6 +93,9 @@ pub static EMPTY: Local = Local::new(Kind::Empty);
 /// The local of threads that had one.
 pub static DEPARTED: Local = Local::new(Kind::Departed);
 
+/// Messages that are taken in when a local is tidied: others may go on to send some.
+const MESSAGES_TIDIED: usize = 1 << 16;
+
 const _: () = assert!(Local::ALIGN >= 2 * Tag::CLASSES_END, "a tag has room below the address");
 
 impl Local {
@@ -270,7 +273,7 @@ impl Local {
 
     /// Gives up what it does not use: what waits to be posted, spare slabs and old spans.
     pub fn tidy(&'static self, which: Which) {
-        self.receive_all();
+        self.receive(MESSAGES_TIDIED);
         self.outgoing.post();
         self.retire_unused();
         self.cache.hand_over(self.supply(), which);

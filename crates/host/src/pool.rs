@@ -27,18 +27,55 @@ const TENDED_MOST: usize = 8;
 /// The first local needs no system call.
 static FIRST: Local = Local::new(Kind::Thread);
 
-static POOL: Lock<Pool> = Lock::new(Pool { first: null(), is_begun: false });
+static POOL: Lock<Pool> = Lock::new(Pool { first: null(), last: null(), is_begun: false });
 /// All locals of threads, the newest first.
 static ALL: AtomicPtr<Local> = AtomicPtr::new(core::ptr::null_mut());
 
 struct Pool {
     first: *const Local,
+    last: *const Local,
     /// Whether `FIRST` was handed out.
     is_begun: bool,
 }
 
 // SAFETY: Locals in the pool are nobody's, and go from thread to thread with it.
 unsafe impl Send for Pool {}
+
+impl Pool {
+    fn push_front(&mut self, local: &'static Local) {
+        local.links.next.set(self.first);
+        self.first = local;
+        if self.last.is_null() {
+            self.last = local;
+        }
+    }
+
+    fn push_back(&mut self, local: &'static Local) {
+        local.links.next.set(null());
+        match reference(self.last) {
+            Some(last) => last.links.next.set(local),
+            None => self.first = local,
+        }
+        self.last = local;
+    }
+
+    /// Takes a local out that lies behind `before`.
+    fn remove(&mut self, local: &Local, before: Option<&'static Local>) {
+        let next = local.links.next.get();
+        match before {
+            Some(before) => before.links.next.set(next),
+            None => self.first = next,
+        }
+        if next.is_null() {
+            self.last = before.map_or(null(), |before| &raw const *before);
+        }
+    }
+
+    /// Returns the locals, the first first.
+    fn locals(&self) -> impl Iterator<Item = &'static Local> + use<> {
+        core::iter::successors(reference(self.first), |local| reference(local.links.next.get()))
+    }
+}
 
 /// A local's place in the pool and in the list of all.
 #[derive(Debug)]
@@ -71,7 +108,7 @@ fn pop() -> Option<&'static Local> {
         return Some(&FIRST);
     }
     let local = reference(pool.first)?;
-    pool.first = local.links.next.get();
+    pool.remove(local, None);
     Some(local)
 }
 
@@ -103,11 +140,9 @@ fn list(local: &'static Local) {
     }
 }
 
-/// Puts a local into the pool.
+/// Puts a local into the pool, to be the next that is taken.
 pub fn release(local: &'static Local) {
-    let mut pool = POOL.lock();
-    local.links.next.set(pool.first);
-    pool.first = local;
+    POOL.lock().push_front(local);
 }
 
 /// Returns all locals of threads, in use or not.
@@ -124,33 +159,35 @@ pub fn tidy(epoch: u8) {
     tend(TENDED_MOST, Which::Since(clock::before(epoch)));
 }
 
-/// Tends locals that nobody uses: takes in what was freed for them, and gives their slabs up.
-pub fn tend(most: usize, which: Which) {
+/// Tends all locals that nobody uses, once.
+pub fn tend_all(which: Which) {
+    let locals = POOL.lock().locals().count();
+    tend(locals, which);
+}
+
+/// Tends locals that nobody uses: takes in what was freed for them, and gives their slabs up. What
+/// was tended goes behind the others, for more may be on its way to it.
+fn tend(most: usize, which: Which) {
     for _ in 0..most {
         let Some(local) = pop_untended() else { break };
         local.tidy(which);
         local.depart();
         local.links.is_used.set(false);
-        release(local);
+        POOL.lock().push_back(local);
     }
 }
 
 /// Takes a local out of the pool that was used, or freed for, since it was last tended.
 fn pop_untended() -> Option<&'static Local> {
     let mut pool = POOL.lock();
-    let mut before: Option<&Local> = None;
-    let mut at = reference(pool.first);
-    while let Some(local) = at {
-        let next = local.links.next.get();
-        if local.links.is_used.get() || !local.incoming.is_empty() {
-            match before {
-                Some(before) => before.links.next.set(next),
-                None => pool.first = next,
-            }
+    let is_untended = |local: &Local| local.links.is_used.get() || !local.incoming.is_empty();
+    let mut before = None;
+    for local in pool.locals() {
+        if is_untended(local) {
+            pool.remove(local, before);
             return Some(local);
         }
         before = Some(local);
-        at = reference(next);
     }
     None
 }
@@ -179,8 +216,7 @@ pub fn let_go() {
 ///
 /// No other thread is in the process: it is the child of a fork.
 pub unsafe fn repair() {
-    let first = reference(POOL.lock().first);
-    for local in core::iter::successors(first, |local| reference(local.links.next.get())) {
+    for local in POOL.lock().locals() {
         // SAFETY: The caller is alone.
         unsafe { local.repair_incoming() };
     }

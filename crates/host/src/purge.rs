@@ -46,7 +46,7 @@ pub fn trim() -> u64 {
         local.tidy(Which::All);
         Some(())
     });
-    pool::tend(usize::MAX, Which::All);
+    pool::tend_all(Which::All);
     pool::hand_over_caches();
     SHARED.trim();
     SHARED.held().purged - before

@@ -285,18 +285,9 @@ impl Local {
     /// No other thread is in the process: it is the child of a fork.
     pub unsafe fn repair_incoming(&'static self) {
         if !self.is_nobody() {
-            self.receive_all();
+            self.receive(usize::MAX);
             // SAFETY: The caller is alone.
             unsafe { self.incoming.reset() };
-        }
-    }
-
-    /// Takes in all that others have freed.
-    pub fn receive_all(&'static self) {
-        while !self.incoming.is_empty() {
-            // SAFETY: As above.
-            let Some(row) = (unsafe { self.incoming.pop() }) else { break };
-            self.take_row_back(row);
         }
     }
 
