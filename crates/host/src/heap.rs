@@ -10,6 +10,7 @@
 //! 1. The local of a heap and its supply are touched under the heap's lock.
 //! 2. No message and no span of a heap is kept by a thread.
 
+use crate::ensure::ensure;
 use crate::local::{Grown, Local};
 use crate::lock::Lock;
 use crate::map::Entry;
@@ -286,10 +287,16 @@ impl Drop for Heap {
 /// `object` is live, belongs to the heap whose local `owner` is, and is never used again; `entry`
 /// is its entry.
 pub unsafe fn free_in(owner: &'static Local, object: NonNull<u8>, entry: &'static Entry) {
+    // SAFETY: As promised to us, and the lock is held.
+    within(owner, || unsafe { owner.free_of_heap(object, entry) });
+}
+
+/// Does what touches the local of a heap, by whatever thread.
+pub fn within<R>(owner: &'static Local, work: impl FnOnce() -> R) -> R {
+    ensure!(owner.is_heap(), "no other local has a lock");
     let inner = core::ptr::with_exposed_provenance::<Inner>(owner.address());
     // SAFETY: A heap's local is the first part of its `Inner`, whose address `new` has exposed.
     let inner = unsafe { &*inner };
     let _guard = inner.lock.lock();
-    // SAFETY: As promised to us, and the lock is held.
-    unsafe { owner.free_of_heap(object, entry) };
+    work()
 }

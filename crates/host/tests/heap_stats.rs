@@ -12,6 +12,7 @@ fn a_heap_s_used_bytes_are_never_below_zero() {
     // SAFETY: The object is live and has this layout.
     let longer = unsafe { Polder.resize_in_place(large, layout, 2 << 20) };
     assert!(longer, "nothing lies behind it");
+    assert!(heap.stats().large_used >= 2 << 20, "the heap counts what is its");
     // SAFETY: The object is not used again.
     unsafe { heap.free(large) };
     assert!(heap.stats().used < 1 << 20);

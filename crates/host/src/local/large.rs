@@ -11,12 +11,12 @@ use crate::clock;
 use crate::ensure::ensure;
 use crate::fail;
 use crate::guard;
+use crate::heap;
 use crate::map::{self, Tag};
 use crate::os::{self, Relocation};
 use crate::pool;
 use crate::size::{CHUNK, chunks_of};
 use crate::span::{Span, State};
-use crate::spans::SHARED;
 use core::ptr::NonNull;
 
 /// Objects from this many bytes on are moved by moving their pages.
@@ -130,6 +130,17 @@ impl Local {
 
     /// Gives a large object another size where it is. False when it has no room there.
     pub fn resize_large_here(&'static self, span: &'static Span, size: usize) -> bool {
+        let tag = map::entry(span.start().addr().get()).tag();
+        match tag.owner() {
+            // The counters of a heap are its own.
+            Some(heap) if !core::ptr::eq(heap, self) => {
+                heap::within(heap, || heap.resize_counted(span, size, tag))
+            }
+            _ => self.resize_counted(span, size, tag),
+        }
+    }
+
+    fn resize_counted(&'static self, span: &'static Span, size: usize, tag: Tag) -> bool {
         let (before, room) = (span.chunks(), guard::object_of(span).1);
         let chunks = before - room / CHUNK + chunks_of(size);
         // Guards only move outwards.
@@ -142,8 +153,7 @@ impl Local {
         if guard::FENCES && (size < room || span.is_moved.get()) {
             return false;
         }
-        let tag = map::entry(span.start().addr().get()).tag();
-        let supply = tag.owner().map_or(&SHARED, Self::supply);
+        let supply = self.supply();
         if self.is_nobody() || supply.resize(span, chunks).is_none() {
             return false;
         }
