@@ -78,7 +78,7 @@ impl Taken {
     }
 }
 
-/// The place rule of spans: the address is a multiple of `align`, all in chunks.
+/// The place rule of spans: the address is a multiple of `align`, a power of two, all in chunks.
 struct AlignedAddress {
     base: u64,
     align: u64,
@@ -90,14 +90,14 @@ impl Fit for AlignedAddress {
     }
 
     fn lowest(&self, candidate: &Candidate<'_>, size: u64) -> Option<u64> {
-        let address = (self.base + candidate.start()).checked_next_multiple_of(self.align)?;
+        let address = (self.base + candidate.start() + self.align - 1) & !(self.align - 1);
         let offset = address - self.base;
         (offset.checked_add(size)? <= candidate.end()).then_some(offset)
     }
 
     fn highest(&self, candidate: &Candidate<'_>, size: u64) -> Option<u64> {
         let address = self.base + candidate.end().checked_sub(size)?;
-        let offset = (address / self.align * self.align).checked_sub(self.base)?;
+        let offset = (address & !(self.align - 1)).checked_sub(self.base)?;
         (offset >= candidate.start()).then_some(offset)
     }
 }

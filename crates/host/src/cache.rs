@@ -6,14 +6,13 @@
 //! thread, so the cache has a lock of its own, which its local finds free.
 
 use crate::clock::is_old;
-use crate::ensure::ensure;
 use crate::lock::{Guard, Lock};
 use crate::size::CHUNK;
 use crate::span::{Span, SpanList};
 use crate::spans::Spans;
 use core::ptr::null_mut;
 use core::sync::atomic::AtomicPtr;
-use core::sync::atomic::Ordering::AcqRel;
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use polder_core::bins::Bins;
 
 /// The longest span that is kept, in chunks.
@@ -51,40 +50,43 @@ impl Cache {
         Self { last: AtomicPtr::new(null_mut()), state }
     }
 
-    /// Takes a span of `chunks`, or a little more where it is longer than 15.
+    /// Takes the span given up last, if it is what is wanted.
     #[inline(always)]
+    pub fn take_last(&self, is_wanted: impl FnOnce(&Span) -> bool) -> Option<&'static Span> {
+        // Acquire: pairs with the exchange in `give`.
+        let last = self.last.load(Acquire);
+        // SAFETY: Null, or a record that `give` has put here; records live as long as their block.
+        let span = unsafe { last.as_ref() }?;
+        // Who has taken it meanwhile has not put it back: only the local's thread does. So what was
+        // seen of it still holds.
+        let is_taken = is_wanted(span)
+            && self.last.compare_exchange(last, null_mut(), Acquire, Relaxed).is_ok();
+        is_taken.then_some(span)
+    }
+
+    /// Takes a span of `chunks`, or a little more where it is longer than 15.
     pub fn take(&self, chunks: usize) -> Option<&'static Span> {
-        match self.replace_last(null_mut()) {
-            Some(span) if span.chunks() == chunks => Some(span),
-            last => self.take_kept(chunks, last),
-        }
+        self.take_last(|span| span.chunks() == chunks).or_else(|| self.take_kept(chunks))
     }
 
-    #[inline(never)]
-    fn take_kept(&self, chunks: usize, last: Option<&'static Span>) -> Option<&'static Span> {
-        if let Some(last) = last {
-            // Only the local's thread puts spans here, and it is in this function.
-            let none = self.replace_last((&raw const *last).cast_mut());
-            ensure!(none.is_none(), "one thread gives");
-        }
-        if chunks > CHUNKS_MOST {
-            return None;
-        }
-        self.state.lock().take(chunks)
+    fn take_kept(&self, chunks: usize) -> Option<&'static Span> {
+        if chunks > CHUNKS_MOST { None } else { self.state.lock().take(chunks) }
     }
 
-    /// Keeps a span. Returns one that there is no room for, that one or another.
+    /// Takes a span as the one given up last. Returns the one before, to be [kept](Self::keep).
     #[inline(always)]
     pub fn give(&self, span: &'static Span) -> Option<&'static Span> {
         if span.chunks() > CHUNKS_MOST {
             return Some(span);
         }
-        let before = self.replace_last((&raw const *span).cast_mut())?;
-        self.keep(before)
+        self.replace_last((&raw const *span).cast_mut())
     }
 
-    #[inline(never)]
-    fn keep(&self, span: &'static Span) -> Option<&'static Span> {
+    /// Keeps a span. Returns it when it is too long, or there is no room for it.
+    pub fn keep(&self, span: &'static Span) -> Option<&'static Span> {
+        if span.chunks() > CHUNKS_MOST {
+            return Some(span);
+        }
         let mut state = self.state.lock();
         if state.chunks + span.chunks() > KEPT_MOST {
             return Some(span);

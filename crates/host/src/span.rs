@@ -117,7 +117,7 @@ impl Span {
 
     /// Tells whether the span is one large object.
     pub fn is_large(&self) -> bool {
-        self.state() == State::Large
+        self.state.load(Relaxed) == State::Large as u8
     }
 
     /// Returns the first byte.
@@ -125,6 +125,12 @@ impl Span {
     pub fn start(&self) -> NonNull<u8> {
         // SAFETY: `begin` has set it, from a pointer that is not null (invariant 1).
         unsafe { NonNull::new_unchecked(self.start.load(Relaxed)) }
+    }
+
+    /// Returns the address of the first byte.
+    #[inline(always)]
+    pub fn address(&self) -> usize {
+        self.start().addr().get()
     }
 
     /// Returns where the first slot of a slab begins.

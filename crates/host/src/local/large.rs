@@ -17,6 +17,7 @@ use crate::os::{self, Relocation};
 use crate::pool;
 use crate::size::{CHUNK, chunks_of};
 use crate::span::{Span, State};
+use crate::spans::SHARED;
 use core::ptr::NonNull;
 
 /// Objects from this many bytes on are moved by moving their pages.
@@ -44,6 +45,33 @@ impl Local {
     /// Allocates an object of `size` bytes with a span of its own, at a multiple of `align` chunks.
     #[inline(never)]
     pub fn allocate_large(&'static self, size: usize, align: usize) -> Option<Large> {
+        match self.take_last(size, align) {
+            Some(span) => Some(self.make_large(Taken::kept(span), size)),
+            None => self.allocate_other_large(size, align),
+        }
+    }
+
+    /// Takes the span that was given up last, if it is as it is to be: what repeats a size comes no
+    /// further. Those of heaps and those with guards do.
+    #[inline(always)]
+    fn take_last(&self, size: usize, align: usize) -> Option<&'static Span> {
+        if align > 1 || guard::FENCES {
+            return None;
+        }
+        let is_large = |span: &Span| map::entry(span.address()).tag() == Tag::large(None);
+        self.cache.take_last(|span| span.chunks() == chunks_of(size) && is_large(span))
+    }
+
+    #[inline(always)]
+    fn make_large(&self, taken: Taken, size: usize) -> Large {
+        guard::seal_large(taken.span, size);
+        taken.span.begin_large();
+        self.tally.large_began(taken.span.size());
+        Large { object: guard::object_of(taken.span).0, is_zero: taken.is_zero }
+    }
+
+    #[inline(never)]
+    fn allocate_other_large(&'static self, size: usize, align: usize) -> Option<Large> {
         if self.is_nobody() {
             return Self::with_own(|local| local.allocate_large(size, align));
         }
@@ -60,10 +88,7 @@ impl Local {
                 taken
             }
         };
-        guard::seal_large(taken.span, size);
-        taken.span.begin_large();
-        self.tally.large_began(taken.span.size());
-        Some(Large { object: guard::object_of(taken.span).0, is_zero: taken.is_zero })
+        Some(self.make_large(taken, size))
     }
 
     /// Takes a span from the cache, for an object of no special alignment.
@@ -101,17 +126,24 @@ impl Local {
     pub(super) fn free_large(&'static self, object: NonNull<u8>, span: &'static Span) {
         check_large(object, span);
         if self.is_nobody() {
-            let done = Self::with_own(|local| {
-                local.free_large(object, span);
-                Some(())
-            });
-            // Without memory for a local the span itself is what there is.
-            return done.unwrap_or_else(|| self.supply().give(span, clock::epoch()));
+            return Self::free_large_of_nobody(object, span);
         }
         self.tally.large_ended(span.size());
-        self.tick();
         guard::hide(&self.guard, span);
         self.give_span(span);
+        self.tick();
+    }
+
+    #[cold]
+    fn free_large_of_nobody(object: NonNull<u8>, span: &'static Span) {
+        let done = Self::with_own(|local| {
+            local.free_large(object, span);
+            Some(())
+        });
+        if done.is_none() {
+            // Without memory for a local the span itself is what there is.
+            SHARED.give(span, clock::epoch());
+        }
     }
 
     /// Gives a large object another size without copying it: where it is, or by moving its pages.

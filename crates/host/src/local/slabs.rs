@@ -261,10 +261,18 @@ impl Local {
     }
 
     /// Keeps a span for a while, or gives it to the supply.
+    #[inline(always)]
     pub(super) fn give_span(&'static self, span: &'static Span) {
         span.set_state(State::Free);
         span.stamp.set(clock::epoch());
-        if let Some(span) = self.cache.give(span) {
+        if let Some(other) = self.cache.give(span) {
+            self.keep_span(other);
+        }
+    }
+
+    #[inline(never)]
+    fn keep_span(&'static self, span: &'static Span) {
+        if let Some(span) = self.cache.keep(span) {
             self.supply().give(span, span.stamp.get());
         }
     }
