@@ -18,7 +18,7 @@
 //! | `now_ms()` | a clock that never goes back, in milliseconds, coarse and cheap |
 //! | `wait(word, value)`, `wake(word)` | sleeps while a word holds a value; may wake early |
 //! | `random()` | a word that nobody can guess |
-//! | `variables(each)` | what the environment says, as far as it can be read yet |
+//! | `variables(begin, each)` | what the environment says, as far as it can be read yet |
 //! | `start_thread(work)` | runs a function in a thread of our own |
 //! | `sleep_ms(time)` | waits |
 //! | `write(text)` | text to the standard error |

@@ -113,7 +113,7 @@ impl Settings {
 /// Reads the environment.
 pub fn read() {
     let mut settings = Settings::new();
-    os::variables(|text| {
+    os::variables(b"POLDER_", |text| {
         let Some(rest) = text.strip_prefix(b"POLDER_") else { return };
         let end = rest.iter().position(|&byte| byte == b'=').unwrap_or(rest.len());
         let (name, value) = (&rest[..end], rest.get(end + 1..).unwrap_or(&[]));

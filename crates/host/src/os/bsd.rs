@@ -3,6 +3,13 @@
 use super::{Relocation, keep_error_number};
 use core::ptr::NonNull;
 
+/// Returns the bytes of a page.
+pub fn page_size() -> usize {
+    // SAFETY: The call has no conditions; it tells what the process learnt at its start.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    size as usize
+}
+
 /// Gives the memory of a committed part back; it stays usable, and reads as zero. False where
 /// the system refuses, and nothing has changed.
 ///

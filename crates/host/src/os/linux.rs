@@ -18,6 +18,14 @@ pub const UNCOUNTED: i32 = libc::MAP_NORESERVE;
 /// The clock that is coarse and cheap.
 pub const CLOCK: libc::clockid_t = libc::CLOCK_MONOTONIC_COARSE;
 
+/// Returns the bytes of a page, as the kernel has told the process. The C library's general call
+/// brings in 128 KiB of its constants, which few programs need.
+pub fn page_size() -> usize {
+    // SAFETY: The call has no conditions.
+    let size = unsafe { libc::getauxval(libc::AT_PAGESZ) };
+    size as usize
+}
+
 /// Sleeps while `word` holds `value`; may return early.
 pub fn wait(word: &AtomicU32, value: u32) {
     let operation = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;

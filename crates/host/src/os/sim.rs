@@ -206,13 +206,15 @@ pub fn random() -> u64 {
     (word ^ word >> 31).wrapping_mul(0xbf58_476d_1ce4_e5b9) ^ word >> 7
 }
 
-/// Calls `each` with every `NAME=value` of the environment.
-pub fn variables(mut each: impl FnMut(&[u8])) {
+/// Calls `each` with every `NAME=value` of the environment that begins so.
+pub fn variables(begin: &[u8], mut each: impl FnMut(&[u8])) {
     for (name, value) in std::env::vars_os() {
         let mut text = name.into_encoded_bytes();
         text.push(b'=');
         text.extend_from_slice(value.as_encoded_bytes());
-        each(&text);
+        if text.starts_with(begin) {
+            each(&text);
+        }
     }
 }
 

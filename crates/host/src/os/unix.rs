@@ -6,18 +6,11 @@
 //! overcommitting is off; `commit` makes them writable, and only then are they counted.
 
 use crate::thread;
-use core::ffi::{CStr, c_void};
+use core::ffi::{CStr, c_char, c_void};
 use core::mem::MaybeUninit;
 use core::ptr::{NonNull, null, null_mut};
 use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-
-/// Returns the bytes of a page.
-pub fn page_size() -> usize {
-    // SAFETY: The call has no conditions; it tells what the process learnt at its start.
-    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    size as usize
-}
 
 /// Reserves address space without memory, near `hint` where that is free.
 pub fn reserve(size: usize, hint: usize) -> Option<NonNull<u8>> {
@@ -121,17 +114,30 @@ pub fn random() -> u64 {
     if got { word } else { now_ms() ^ (&raw const word as u64) << 16 }
 }
 
-/// Calls `each` with every `NAME=value` of the environment, as far as that can be read yet.
-pub fn variables(mut each: impl FnMut(&[u8])) {
+/// Calls `each` with every `NAME=value` of the environment that begins so, as far as that can be
+/// read yet. The others are not measured: that would bring in code that few programs need.
+pub fn variables(begin: &[u8], mut each: impl FnMut(&[u8])) {
     let mut at = super::environment();
     // SAFETY: Null before the C library has set it up, else a row that ends with a null; nobody
     // changes it while the process starts.
     while let Some(&text) = unsafe { at.as_ref() }.filter(|text| !text.is_null()) {
-        // SAFETY: Each is a text that ends with a zero.
-        each(unsafe { CStr::from_ptr(text) }.to_bytes());
+        if begins_with(text, begin) {
+            // SAFETY: Each is a text that ends with a zero.
+            each(unsafe { CStr::from_ptr(text) }.to_bytes());
+        }
         // SAFETY: The row goes on until its null.
         at = unsafe { at.add(1) };
     }
+}
+
+fn begins_with(text: *const c_char, begin: &[u8]) -> bool {
+    begin.iter().enumerate().all(|(index, &byte)| {
+        // SAFETY: The text ends with a zero, and there the comparison ends too.
+        let place = unsafe { text.add(index) };
+        // SAFETY: As above.
+        let found = unsafe { *place };
+        found as u8 == byte
+    })
 }
 
 /// Runs `work` in a thread of our own, to which no signal of the program's is delivered. False

@@ -175,8 +175,8 @@ pub fn random() -> u64 {
     word
 }
 
-/// Calls `each` with every `NAME=value` of the environment.
-pub fn variables(mut each: impl FnMut(&[u8])) {
+/// Calls `each` with every `NAME=value` of the environment that begins so.
+pub fn variables(begin: &[u8], mut each: impl FnMut(&[u8])) {
     // SAFETY: The call has no conditions.
     let all = unsafe { GetEnvironmentStrings() };
     if all.is_null() {
@@ -189,7 +189,9 @@ pub fn variables(mut each: impl FnMut(&[u8])) {
         if text.is_empty() {
             break;
         }
-        each(text);
+        if text.starts_with(begin) {
+            each(text);
+        }
         // SAFETY: As above: behind each text there is another.
         at = unsafe { at.add(text.len() + 1) };
     }
