@@ -2,8 +2,8 @@
 //!
 //! A bin for each length up to 15 chunks, and eight bins a doubling from there: what is taken may
 //! be a little longer than what was asked for. What is kept is bounded, and goes to the supply when
-//! it was not used for long enough, or at once when memory is short: that may be done by any
-//! thread, so the cache has a lock of its own, which its local finds free.
+//! it is not what is wanted, when it was not used for long enough, or when memory is short: that
+//! may be done by any thread, so the cache has a lock of its own, which its local finds free.
 
 use crate::clock::is_old;
 use crate::lock::{Guard, Lock};
@@ -17,8 +17,11 @@ use polder_core::bins::Bins;
 
 /// The longest span that is kept, in chunks.
 pub const CHUNKS_MOST: usize = (8 << 20) / CHUNK;
-/// What a local keeps at most, in chunks.
-const KEPT_MOST: usize = (16 << 20) / CHUNK;
+/// What a local keeps at most, in chunks: of short spans, of which other threads go without, and of
+/// long ones.
+const KEPT_MOST: [usize; 2] = [(1 << 20) / CHUNK, (16 << 20) / CHUNK];
+/// The longest of the short ones, in chunks: the slabs.
+const SHORT_MOST: usize = 15;
 /// Spans of one bin that are looked at for one that is long enough.
 const LOOKS: usize = 4;
 
@@ -36,7 +39,8 @@ pub struct Cache {
 #[derive(Debug)]
 struct State {
     bins: [SpanList; BINS],
-    chunks: usize,
+    /// Of the short ones, and of the long ones.
+    chunks: [usize; 2],
 }
 
 // SAFETY: The spans are in nobody else's hands, and go from thread to thread with the state.
@@ -46,7 +50,7 @@ impl Cache {
     /// Makes an empty cache.
     pub const fn new() -> Self {
         let bins = [const { SpanList::new() }; BINS];
-        let state = Lock::new(State { bins, chunks: 0 });
+        let state = Lock::new(State { bins, chunks: [0; 2] });
         Self { last: AtomicPtr::new(null_mut()), state }
     }
 
@@ -87,8 +91,8 @@ impl Cache {
         if span.chunks() > CHUNKS_MOST {
             return Some(span);
         }
-        let mut state = self.state.lock();
-        if state.chunks + span.chunks() > KEPT_MOST {
+        let (mut state, kind) = (self.state.lock(), kind_of(span));
+        if state.chunks[kind] + span.chunks() > KEPT_MOST[kind] {
             return Some(span);
         }
         state.keep(span);
@@ -145,12 +149,12 @@ impl State {
         let first = list.first()?;
         let found = if first.chunks() >= chunks { first } else { longer(first, chunks)? };
         list.remove(found);
-        self.chunks -= found.chunks();
+        self.chunks[kind_of(found)] -= found.chunks();
         Some(found)
     }
 
     fn keep(&mut self, span: &'static Span) {
-        self.chunks += span.chunks();
+        self.chunks[kind_of(span)] += span.chunks();
         self.bins[Lengths::floor(span.chunks() as u64) as usize].push(span);
     }
 
@@ -160,18 +164,26 @@ impl State {
             Which::Old(now) => is_old(span.stamp.get(), now),
             Which::All | Which::Since(_) => true,
         };
+        // Who asks for new spans one after another has none.
+        if self.chunks == [0; 2] {
+            return;
+        }
         for list in &self.bins {
             let mut rest = list.first();
             while let Some(span) = rest {
                 rest = span.behind().next();
                 if leaves(span) {
                     list.remove(span);
-                    self.chunks -= span.chunks();
+                    self.chunks[kind_of(span)] -= span.chunks();
                     give(span);
                 }
             }
         }
     }
+}
+
+fn kind_of(span: &Span) -> usize {
+    usize::from(span.chunks() > SHORT_MOST)
 }
 
 /// One of the next in a bin that is long enough.

@@ -109,10 +109,12 @@ impl Local {
         Some(Taken::kept(span))
     }
 
-    /// Takes a span from the supply; when memory is short, from what locals keep.
+    /// Takes a span from the supply, which gets all that is kept first: put together, that may be
+    /// what the span is made of, in the place of memory that was never used. When memory is short,
+    /// it gets what other locals keep too.
     pub(super) fn take_new_span(&'static self, chunks: usize, align: usize) -> Option<Taken> {
+        self.cache.hand_over(self.supply(), Which::All);
         self.supply().take(chunks, align).or_else(|| {
-            self.cache.hand_over(self.supply(), Which::All);
             // What threads keep is of no use to a heap: its blocks are its own.
             if !self.is_heap() {
                 pool::hand_over_caches();
