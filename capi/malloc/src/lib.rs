@@ -22,7 +22,7 @@ mod errno;
 mod family;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod operators;
-#[cfg(all(panic = "abort", target_os = "linux", not(feature = "local-dynamic-tls")))]
+#[cfg(all(panic = "abort", target_os = "linux"))]
 mod panic;
 #[cfg(target_os = "linux")]
 mod report;

@@ -29,7 +29,7 @@
 //! | `stats` | counts every allocation and free, exactly |
 //! | `cache-friendly` | slabs begin at varying cache lines |
 //! | `1mib` | takes address space from the system in smaller blocks |
-//! | `local-dynamic-tls` | the same as `std`, under snmalloc-rs's name |
+//! | `local-dynamic-tls` | without `std`, the general model of TLS, for what is loaded late |
 //! | `libc-api` | exports `polder_malloc` and the like for C |
 //!
 //! Linux (glibc, musl), macOS, Windows and FreeBSD, x86-64 and aarch64. On Linux nothing of the

@@ -1,13 +1,19 @@
 //! The calling thread's local: where it is kept, how a thread comes to one and what its end does.
 
+#[cfg(all(not(feature = "std"), feature = "local-dynamic-tls"))]
+mod by_descriptor;
 #[cfg(feature = "std")]
 mod by_std;
-#[cfg(not(feature = "std"))]
+#[cfg(not(any(feature = "std", feature = "local-dynamic-tls")))]
 mod by_word;
+#[cfg(not(feature = "std"))]
+mod word;
 
+#[cfg(all(not(feature = "std"), feature = "local-dynamic-tls"))]
+use by_descriptor::{get, set};
 #[cfg(feature = "std")]
 use by_std::{get, set};
-#[cfg(not(feature = "std"))]
+#[cfg(not(any(feature = "std", feature = "local-dynamic-tls")))]
 use by_word::{get, set};
 
 #[cfg(not(any(

@@ -4,21 +4,8 @@
 //! The C library sets such words up when the program starts, or takes them from a small reserve
 //! when a library is loaded later; eight bytes always fit.
 
-use crate::local::{EMPTY, Local};
-use core::arch::{asm, global_asm};
-
-global_asm!(
-    ".pushsection .tdata.polder_local,\"awT\",@progbits",
-    ".p2align 3",
-    ".globl polder_local",
-    ".hidden polder_local",
-    ".type polder_local,@object",
-    ".size polder_local,8",
-    "polder_local:",
-    ".quad {empty}",
-    ".popsection",
-    empty = sym EMPTY,
-);
+use crate::local::Local;
+use core::arch::asm;
 
 /// Returns the word.
 #[cfg(target_arch = "x86_64")]
