@@ -6,7 +6,8 @@
 //! (under `ulimit -v`, under valgrind, with 39-bit kernels): an address is taken modulo the
 //! window's size, and all blocks lie within that many bytes, wherever they begin. An address of
 //! somebody else's may so meet an entry of ours; who has to know looks at the bounds in the span's
-//! record.
+//! record. Any address may be asked about, so all of the array can be read: a program that locks
+//! all of its memory (`mlockall`) pays for that with 32 MiB of page tables.
 //!
 //! Before the first block there is a window of one empty entry, so that nobody has to ask whether
 //! there is a map.
