@@ -10,6 +10,7 @@
 
 use crate::block::{Block, Resized, Taken};
 use crate::clock::{epoch, is_old};
+use crate::ensure::ensure;
 use crate::guard;
 use crate::lock::Lock;
 use crate::os;
@@ -178,6 +179,18 @@ impl Spans {
         if chunks < before && span.is_moved.get() && !renew(span, chunks) {
             return None;
         }
+        self.resize_as_it_is(span, chunks)
+    }
+
+    /// Gives a span that was made longer a moment ago the length back that it had: no pages were
+    /// moved to what it loses.
+    pub fn undo_growth(&self, span: &Span, chunks: usize) {
+        let undone = self.resize_as_it_is(span, chunks);
+        ensure!(undone.is_some(), "a span can always be as short as it was");
+    }
+
+    fn resize_as_it_is(&self, span: &Span, chunks: usize) -> Option<Resized> {
+        let before = span.chunks();
         let mut state = self.state.lock();
         if chunks > before && !self.is_within_limit(chunks - before) {
             return None;

@@ -8,7 +8,6 @@ use super::Local;
 use crate::block::{Taken, page_chunks};
 use crate::cache::Which;
 use crate::clock;
-use crate::ensure::ensure;
 use crate::fail;
 use crate::guard;
 use crate::heap;
@@ -183,8 +182,7 @@ impl Local {
             guard::seal_large(span, size);
             return true;
         }
-        // Nor can a growth be undone where pages were moved.
-        if guard::FENCES && (size < room || span.is_moved.get()) {
+        if guard::FENCES && size < room {
             return false;
         }
         let supply = self.supply();
@@ -192,8 +190,7 @@ impl Local {
             return false;
         }
         if !guard::fence_again(&self.guard, span, before) {
-            let undone = supply.resize(span, before);
-            ensure!(undone.is_some(), "a span can always be as short as it was");
+            supply.undo_growth(span, before);
             return false;
         }
         map::set(span, tag);
