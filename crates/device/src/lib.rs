@@ -16,6 +16,7 @@ mod handover;
 #[doc(hidden)]
 pub mod handover;
 pub mod owned;
+pub mod planner;
 pub mod ranges;
 pub mod request;
 pub mod sim;
