@@ -3,6 +3,7 @@
 mod factory;
 mod held;
 mod pairs;
+mod planner;
 mod space;
 mod threads;
 mod virtual_block;
@@ -29,6 +30,8 @@ pub enum Benchmark {
     Held,
     /// Creating and destroying buffers.
     Factory,
+    /// Placing transient resources.
+    Planner,
 }
 
 /// What every benchmark needs.
@@ -65,6 +68,7 @@ impl Benchmark {
             Self::Threads => threads::run(context, report),
             Self::Held => held::run(context, report)?,
             Self::Factory => factory::run(context, report),
+            Self::Planner => planner::run(context, report),
         }
         Ok(())
     }
