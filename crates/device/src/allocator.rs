@@ -29,6 +29,7 @@ use crate::snapshot::LeakReport;
 use crate::strategy::Strategy;
 use crate::supply::{Refusal, Supply};
 use core::ops::Range;
+use core::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// How an [`Allocator`] is made.
@@ -80,6 +81,8 @@ pub struct Allocator<D: Device> {
     /// The ranking for each access when nothing else is wished.
     rankings: [Ranking; Access::ALL.len()],
     frames: frames::Frames<D>,
+    /// How many passes of defragmentation were begun.
+    passes: AtomicU64,
 }
 
 impl<D: Device> Allocator<D> {
@@ -101,7 +104,8 @@ impl<D: Device> Allocator<D> {
         let arenas = properties.memory_types.len() as u32 * LIFETIMES * arena_count;
         let arenas = (0..arenas).map(|_| OnceLock::new()).collect();
         let (id, frames) = (AllocatorId::fresh(), frames::Frames::default());
-        Self { id, supply, options, arena_count, arenas, rankings, frames }
+        let passes = AtomicU64::new(0);
+        Self { id, supply, options, arena_count, arenas, rankings, frames, passes }
     }
 
     /// Returns what tells this allocator's handles from others'.
@@ -173,7 +177,13 @@ impl<D: Device> Allocator<D> {
         is_plain.then(|| &self.rankings[wish.access as usize])
     }
 
-    fn made_arenas(&self) -> impl Iterator<Item = &Arena<D, Mixed>> {
+    /// Returns a number that no other pass of defragmentation has.
+    pub(crate) fn next_pass(&self) -> u64 {
+        // Relaxed: only that the numbers differ matters.
+        self.passes.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn made_arenas(&self) -> impl Iterator<Item = &Arena<D, Mixed>> {
         self.arenas.iter().filter_map(OnceLock::get)
     }
 

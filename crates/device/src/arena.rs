@@ -9,23 +9,29 @@
 //! # Invariants
 //!
 //! 1. A live slot has an entry, and the entry's part of its block is the slot's.
-//! 2. A block that is shared is on the shelf for its division's room.
+//! 2. A block that is shared is on the shelf for its division's room, or closed, on none.
 //! 3. A dedicated block has exactly one slot.
 //! 4. A block's map count is the sum of its allocations', and it is mapped while that is not zero.
 //! 5. Held bytes are the sum of the blocks' sizes, used bytes that of the live allocations'.
 //! 6. The list of empty blocks has exactly the shared blocks in which nothing lies.
+//! 7. A part is a live slot's place, or one that an open pass keeps: the target of a move, or what
+//!    a move has left or a free has given up meanwhile.
 
 mod account;
 mod mapping;
+mod moves;
+mod packing;
 mod shelves;
 mod state;
 
 pub use mapping::{Coherence, check_range};
+pub use moves::Refused;
+pub use packing::{Effort, Left, Outcome, Packing};
 pub use state::{Kept, State};
 
 use crate::allocation::{Allocation, AllocationId, AllocatorId};
 use crate::device::{Device, MemoryProperties, Order, Tiling};
-use crate::division::{Ask, Division};
+use crate::division::{Ask, Division, Part};
 use crate::error::{Misuse, ShortageCause};
 use crate::growth::Growth;
 use crate::handover::{Handover, Held};
@@ -33,7 +39,7 @@ use crate::request::{BudgetRule, Mapping, Request};
 use crate::supply::{Refusal, Supply};
 use polder_core::stats::Stats;
 use polder_core::table::{Key, Stale};
-use state::{Block, Entry};
+use state::{Block, Entry, Marks};
 use std::sync::Arc;
 
 /// What an arena is made with.
@@ -138,7 +144,8 @@ impl<D: Device, V: Division> Arena<D, V> {
     ) -> Result<Option<Allocation<D>>, Refusal> {
         let key = session.insert().map_err(|_| NO_SLOTS)?;
         let ask = self.ask(request, key.slot);
-        let Some((block, part)) = session.find(&ask) else {
+        let found = session.find(&ask).or_else(|| session.find_in_closed(&ask));
+        let Some((block, part)) = found else {
             session.give_up(key);
             return Ok(None);
         };
@@ -147,7 +154,7 @@ impl<D: Device, V: Division> Arena<D, V> {
             session.give_up(key);
             return Err(Refusal::of_mapping(error));
         }
-        Ok(Some(self.hand_out(session, request, key, Entry::new(block, part, ask.size))))
+        Ok(Some(self.hand_out(session, request, key, Entry::new(block, part, &ask))))
     }
 
     /// Allocates from a new block that others will share.
@@ -204,7 +211,7 @@ impl<D: Device, V: Division> Arena<D, V> {
             session.discard(block);
             return Ok(None);
         };
-        let entry = Entry { fresh: true, ..Entry::new(block, part, ask.size) };
+        let entry = Entry { marks: Marks::FRESH, ..Entry::new(block, part, &ask) };
         Ok(Some(self.hand_out(session, request, key, entry)))
     }
 
@@ -251,7 +258,8 @@ impl<D: Device, V: Division> Arena<D, V> {
         let grant =
             self.supply.acquire(&self.order(request.requirements.size, Some(request)), rule);
         let grant = grant.inspect_err(|_| session.give_up(key))?;
-        let entry = Entry::dedicated(session.add(Block::dedicated(grant, key.slot)), request);
+        let (block, part) = (Block::dedicated(grant, key.slot), Part { key: 0, offset: 0 });
+        let entry = Entry::new(session.add(block), part, &self.ask(request, key.slot));
         if let Err(error) = session.prepare(entry.block, request.wish.mapping) {
             session.discard(entry.block);
             session.give_up(key);
@@ -271,7 +279,8 @@ impl<D: Device, V: Division> Arena<D, V> {
     ) -> Allocation<D> {
         let persistent = request.wish.mapping == Mapping::Persistent;
         let maps = u32::from(persistent);
-        let entry = Entry { maps, persistent, tiling: request.tiling, ..entry };
+        let own = if persistent { Marks::PERSISTENT } else { Marks::empty() };
+        let entry = Entry { maps, marks: entry.marks | own, ..entry };
         let (memory, pointer) = session.enter(key.slot, entry);
         session.note(key.slot, request.wish.name, self.config.backtraces);
         Allocation {
@@ -336,12 +345,13 @@ impl<D: Device, V: Division> Arena<D, V> {
                 offset: entry.offset,
                 size: entry.size,
                 memory_type: self.config.memory_type,
-                pointer: pointer.filter(|_| entry.persistent),
+                pointer: pointer.filter(|_| entry.is_persistent()),
             })
         })
     }
 
-    fn id(&self, key: Key) -> AllocationId {
+    /// Returns the name of the allocation with this key.
+    pub fn id(&self, key: Key) -> AllocationId {
         let Config { allocator, index, .. } = self.config;
         AllocationId { allocator, arena: index, slot: key.slot, generation: key.generation }
     }

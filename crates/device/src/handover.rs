@@ -174,6 +174,11 @@ impl<T: TakeBack> Held<'_, T> {
         self.shared.table.live_keys()
     }
 
+    /// Returns the key of a slot that is live.
+    pub fn live_key(&self, slot: u32) -> Option<Key> {
+        self.shared.table.live_key(slot)
+    }
+
     fn take_back(&mut self, retired: Retired) {
         self.locked.state.take_back(retired.key().slot);
         self.shared.table.vacate(&mut self.locked.vacant, retired);

@@ -5,6 +5,7 @@ pub mod allocation;
 pub mod allocator;
 mod arena;
 mod choice;
+pub mod defragment;
 pub mod device;
 pub mod division;
 pub mod error;
@@ -29,6 +30,7 @@ pub mod virtual_block;
 pub use allocation::{Allocation, AllocationId, AllocatorId, HostPointer};
 pub use allocator::{Allocator, Freeable, Options};
 pub use choice::{Explanation, Verdict};
+pub use defragment::{Defragmentation, Effort};
 pub use device::{
     DedicatedWish, Device, DeviceError, DeviceKind, DeviceProperties, MemoryProperties,
     Requirements, Resource, Resources, Tiling,

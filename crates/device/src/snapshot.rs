@@ -105,7 +105,8 @@ pub struct RegionSnapshot {
     pub offset: u64,
     /// How long it is.
     pub size: u64,
-    /// What lies in it, unless it is free.
+    /// What lies in it; nothing while it is free, or kept for a move of an open pass of
+    /// [defragmentation](crate::defragment).
     pub allocation: Option<AllocationSnapshot>,
 }
 

@@ -30,6 +30,7 @@ impl<D: Device, V: Division> Arena<D, V> {
         };
         let mut visit = |region: Region| {
             let Region { offset, size, slot } = region;
+            let slot = slot.filter(|&slot| session.is_at(slot, index, offset));
             let allocation = slot.map(|slot| session.allocation_snapshot(slot));
             shot.used += allocation.as_ref().map_or(0, |allocation| allocation.size);
             shot.allocations += u32::from(allocation.is_some());
@@ -86,12 +87,14 @@ impl<D: Device, V: Division> State<D, V> {
     }
 
     fn check(&self, live: impl Iterator<Item = u32>) {
-        let (mut used, mut count, mut maps) = (0, 0, 0);
+        let (mut used, mut count, mut maps, mut shared) = (0, 0, 0, self.moves.kept_count());
         for slot in live {
             let (entry, ..) = self.locate(slot);
             assert!(entry.offset + entry.size <= self.block(entry.block).grant.size, "invariant 1");
             used += entry.size;
             count += 1;
+            let contents = &self.block(entry.block).contents;
+            shared += u32::from(matches!(contents, Contents::Shared { .. }));
             maps += entry.maps;
         }
         assert_eq!((used, count), (self.used(), self.count()), "invariant 5");
@@ -99,11 +102,14 @@ impl<D: Device, V: Division> State<D, V> {
         assert_eq!(blocks.iter().map(|block| block.grant.size).sum::<u64>(), self.held());
         assert_eq!(blocks.iter().map(|block| block.maps).sum::<u32>(), maps, "invariant 4");
         assert!(blocks.iter().all(|block| block.maps == 0 || block.pointer.is_some()));
-        let mut divisions = blocks.iter().filter_map(|block| match &block.contents {
+        let divisions = blocks.iter().filter_map(|block| match &block.contents {
             Contents::Shared { division } => Some(division),
             Contents::Dedicated { .. } => None,
         });
-        assert!(divisions.all(|division| division.check() == Ok(())), "its own invariants");
+        let divisions: Vec<_> = divisions.collect();
+        let parts: u32 = divisions.iter().map(|division| division.count()).sum();
+        assert_eq!(parts, shared, "invariant 7");
+        assert!(divisions.iter().all(|one| one.check() == Ok(())), "its own invariants");
         self.check_shelves();
     }
 }

@@ -102,7 +102,7 @@ impl<D: Device, V: Division> Arena<D, V> {
             self.expect_live(allocation.id)?;
             let entry = session.entry_mut(allocation.id.slot);
             // What a handle's own pointer counts for is not the user's to take back.
-            if entry.maps <= u32::from(entry.persistent) {
+            if entry.maps <= u32::from(entry.is_persistent()) {
                 return Err(MapError::NotMapped { id: allocation.id });
             }
             entry.maps -= 1;

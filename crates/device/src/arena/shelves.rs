@@ -15,11 +15,13 @@ use polder_core::bitset::BitSet;
 type Rooms = Bins<4>;
 const WORDS: usize = Rooms::COUNT.div_ceil(u64::BITS) as usize;
 const NONE: u32 = u32::MAX;
+/// Stands where a block that is being emptied has its shelf.
+const CLOSED: u32 = u32::MAX - 1;
 
 /// A block's place. Takes 12 bytes a block.
 #[derive(Clone, Copy, Debug)]
 struct Place {
-    /// Its shelf, or `NONE`.
+    /// Its shelf, or `NONE`, or `CLOSED`.
     shelf: u32,
     before: u32,
     after: u32,
@@ -47,9 +49,23 @@ impl Shelves {
     pub fn put(&mut self, block: u32, room: u64) {
         let shelf = Rooms::floor(room);
         if self.places.get(block as usize).is_none_or(|place| place.shelf != shelf) {
-            self.take(block);
-            self.insert(block, shelf);
+            self.change(block, shelf);
         }
+    }
+
+    #[inline]
+    fn change(&mut self, block: u32, shelf: u32) {
+        if self.places.get(block as usize).is_some_and(|place| place.shelf == CLOSED) {
+            return;
+        }
+        self.take(block);
+        self.insert(block, shelf);
+    }
+
+    /// Takes a block from its shelf and keeps it from all of them until it is [taken](Self::take).
+    pub fn close(&mut self, block: u32) {
+        self.take(block);
+        self.places[block as usize].shelf = CLOSED;
     }
 
     /// Takes a block from its shelf, if it is on one.
@@ -59,7 +75,7 @@ impl Shelves {
         }
         let Place { shelf, before, after } =
             core::mem::replace(&mut self.places[block as usize], NOWHERE);
-        if shelf == NONE {
+        if shelf == NONE || shelf == CLOSED {
             return;
         }
         if after != NONE {

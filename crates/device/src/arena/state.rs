@@ -1,13 +1,14 @@
 //! The account of an arena: its blocks, its allocations, and which part is whose.
 
 use super::Tiling;
+use super::moves::Moves;
 use super::shelves::Shelves;
 use crate::allocation::HostPointer;
 use crate::device::Device;
 use crate::division::{Ask, Division, Part};
 use crate::handover::TakeBack;
-use crate::request::Request;
 use crate::supply::{Grant, Supply};
+use bitflags::bitflags;
 use polder_core::stats::Stats;
 use std::backtrace::Backtrace;
 use std::collections::HashMap;
@@ -65,23 +66,38 @@ pub(super) struct Entry {
     pub part: u32,
     pub maps: u32,
     pub tiling: Tiling,
-    /// Whether one of the maps is the handle's own, for all its life.
-    pub persistent: bool,
-    /// Whether its block was taken for it.
-    pub fresh: bool,
-    pub noted: bool,
+    /// What its offset is a multiple of, as an exponent of two: for the next place it may get.
+    pub align_log: u8,
+    pub marks: Marks,
+}
+
+const _: () = assert!(size_of::<Entry>() == 32, "two entries share a cache line");
+
+bitflags! {
+    /// What else is known of an allocation.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(super) struct Marks: u8 {
+        /// One of the maps is the handle's own, for all its life.
+        const PERSISTENT = 1;
+        /// Its block was taken for it.
+        const FRESH = 1 << 1;
+        /// People's table has a [`Note`] of it.
+        const NOTED = 1 << 2;
+        /// A move of it is open.
+        const MOVING = 1 << 3;
+    }
 }
 
 impl Entry {
-    pub const fn new(block: u32, part: Part, size: u64) -> Self {
+    pub const fn new(block: u32, part: Part, ask: &Ask) -> Self {
         let Part { key, offset } = part;
-        let tiling = Tiling::Linear;
-        let (persistent, fresh, noted) = (false, false, false);
-        Self { offset, size, block, part: key, maps: 0, tiling, persistent, fresh, noted }
+        let &Ask { size, tiling, align, .. } = ask;
+        let (align_log, marks) = (align.trailing_zeros() as u8, Marks::empty());
+        Self { offset, size, block, part: key, maps: 0, tiling, align_log, marks }
     }
 
-    pub const fn dedicated<D: Device>(block: u32, request: &Request<'_, D>) -> Self {
-        Self::new(block, Part { key: 0, offset: 0 }, request.requirements.size)
+    pub const fn is_persistent(&self) -> bool {
+        self.marks.contains(Marks::PERSISTENT)
     }
 }
 
@@ -128,13 +144,17 @@ pub struct State<D: Device, V> {
     /// The shared blocks, by the room they have.
     shelves: Shelves,
     /// The shared blocks in which nothing lies.
-    empty: Vec<u32>,
+    pub(super) empty: Vec<u32>,
+    /// The shared blocks that a defragmentation is emptying, on no shelf.
+    pub(super) closed: Vec<u32>,
     /// The most bytes that were in allocations of late.
     recent: u64,
     entries: Vec<Entry>,
     notes: HashMap<u32, Note>,
     /// What goes back to the device when the lock is let go.
     pub(super) surplus: Vec<Grant<D::Memory>>,
+    /// What a defragmentation is about to move.
+    pub(super) moves: Moves,
     used: u64,
     count: u32,
     held: u64,
@@ -149,10 +169,12 @@ impl<D: Device, V: Division> State<D, V> {
             vacant: Vec::new(),
             shelves: Shelves::new(),
             empty: Vec::new(),
+            closed: Vec::new(),
             recent: 0,
             entries: Vec::new(),
             notes: HashMap::new(),
             surplus: Vec::new(),
+            moves: Moves::default(),
             used: 0,
             count: 0,
             held: 0,
@@ -201,7 +223,40 @@ impl<D: Device, V: Division> State<D, V> {
         None
     }
 
-    /// Takes a part of a block that nothing lies in yet.
+    /// Finds and takes a part in a block that a defragmentation is emptying: late is better than
+    /// another block.
+    #[cold]
+    pub(super) fn find_in_closed(&mut self, ask: &Ask) -> Option<(u32, Part)> {
+        let closed = self.closed.clone();
+        closed.into_iter().find_map(|block| {
+            let part = self.division(block).allocate(ask)?;
+            self.empty.retain(|&empty| empty != block);
+            Some((block, part))
+        })
+    }
+
+    /// Takes a shared block from its shelf: nothing new comes into it while there is room
+    /// elsewhere.
+    pub(super) fn close(&mut self, block: u32) {
+        self.shelves.close(block);
+        self.closed.push(block);
+    }
+
+    /// Puts a block that was closed back on its shelf; nothing, when it is gone.
+    pub(super) fn reopen(&mut self, block: u32) {
+        if let Some(place) = self.closed.iter().position(|&closed| closed == block) {
+            self.closed.swap_remove(place);
+            self.shelves.take(block);
+            self.settle(block);
+        }
+    }
+
+    /// Tells whether a block is being emptied.
+    pub(super) fn is_closed(&self, block: u32) -> bool {
+        self.closed.contains(&block)
+    }
+
+    /// Takes a part of a block, wherever that stands.
     pub(super) fn find_in(&mut self, block: u32, ask: &Ask) -> Option<Part> {
         let part = self.division(block).allocate(ask)?;
         self.settle(block);
@@ -270,6 +325,7 @@ impl<D: Device, V: Division> State<D, V> {
         self.vacant.push(index);
         self.held -= block.grant.size;
         self.empty.retain(|&empty| empty != index);
+        self.closed.retain(|&closed| closed != index);
         self.shelves.take(index);
         block.grant
     }
@@ -284,10 +340,10 @@ impl<D: Device, V: Division> State<D, V> {
     /// Takes back a slot that the user was never told of: a block that was taken for it goes too,
     /// if nothing else has come into it, and the empty ones that were kept before stay.
     pub(super) fn undo(&mut self, slot: u32) {
-        let Entry { fresh, block, .. } = self.entries[slot as usize];
+        let Entry { marks, block, .. } = self.entries[slot as usize];
         let kept = core::mem::take(&mut self.empty);
         self.take_back(slot);
-        if fresh && self.empty.contains(&block) {
+        if marks.contains(Marks::FRESH) && self.empty.contains(&block) {
             self.discard(block);
         }
         self.empty.extend(kept);
@@ -330,11 +386,21 @@ impl<D: Device, V: Division> State<D, V> {
         }
         let backtrace = backtraces.then(|| Box::new(Backtrace::force_capture()));
         self.notes.insert(slot, Note { name: name.map(Box::from), backtrace });
-        self.entries[slot as usize].noted = true;
+        self.entries[slot as usize].marks |= Marks::NOTED;
+    }
+
+    #[inline]
+    pub(super) fn entry(&self, slot: u32) -> &Entry {
+        &self.entries[slot as usize]
     }
 
     pub(super) fn entry_mut(&mut self, slot: u32) -> &mut Entry {
         &mut self.entries[slot as usize]
+    }
+
+    /// What lies in a block, if there is one of this number.
+    pub(super) fn contents(&self, index: u32) -> Option<&Contents<V>> {
+        Some(&self.blocks.get(index as usize)?.as_ref()?.contents)
     }
 
     pub(super) fn block(&self, index: u32) -> &Block<D, V> {
@@ -357,13 +423,14 @@ impl<D: Device, V: Division> State<D, V> {
     pub(super) fn check_shelves(&self) {
         for index in self.blocks() {
             let Contents::Shared { division } = &self.block(index).contents else { continue };
-            assert!(self.shelves.is_right(index, division.room()), "invariant 2");
+            let right = self.is_closed(index) || self.shelves.is_right(index, division.room());
+            assert!(right, "invariant 2");
             let empty = self.empty.iter().filter(|&&empty| empty == index).count();
             assert_eq!(empty == 1, division.count() == 0, "invariant 6");
         }
     }
 
-    fn division(&mut self, index: u32) -> &mut V {
+    pub(super) fn division(&mut self, index: u32) -> &mut V {
         self.block_mut(index).division()
     }
 }
@@ -371,14 +438,18 @@ impl<D: Device, V: Division> State<D, V> {
 impl<D: Device, V: Division> TakeBack for State<D, V> {
     #[inline]
     fn take_back(&mut self, slot: u32) {
-        let Entry { block, part, size, maps, noted, .. } = self.entries[slot as usize];
+        let Entry { block, part, size, maps, marks, .. } = self.entries[slot as usize];
         self.used -= size;
         self.count -= 1;
-        if noted {
+        if marks.contains(Marks::NOTED) {
             self.notes.remove(&slot);
         }
         if maps > 0 {
             self.release_maps(block, maps);
+        }
+        if marks.contains(Marks::MOVING) {
+            // Its contents are on their way: both places stay until the pass ends.
+            return self.give_up_moving(slot);
         }
         match self.block(block).contents {
             Contents::Dedicated { .. } => self.discard(block),

@@ -1,0 +1,267 @@
+//! The moves of one pass: an allocation with two places, until the pass ends.
+//!
+//! A move takes a second place for its allocation, under the same slot. When the user says that
+//! the contents have arrived, the allocation's entry changes to the new place; what it leaves is
+//! kept until the pass ends, and so are both places of one that somebody frees meanwhile, for a
+//! copy may be under way between them.
+
+use super::state::{Entry, Marks, State};
+use crate::allocation::HostPointer;
+use crate::device::{Device, Tiling};
+use crate::division::{Ask, Division};
+use crate::request::{Mapping, Search};
+use polder_core::table::Key;
+use std::collections::HashSet;
+
+/// A part of a block.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    block: u32,
+    part: u32,
+    offset: u64,
+}
+
+/// How far a move is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Course {
+    /// Nobody said that the contents have arrived.
+    Open,
+    /// The allocation lies at its target.
+    Taken,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Move {
+    key: Key,
+    size: u64,
+    tiling: Tiling,
+    /// Whether the allocation has a pointer of its own.
+    persistent: bool,
+    source: Place,
+    target: Place,
+    course: Course,
+}
+
+/// Where a move may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum To {
+    /// Into whichever block has the tightest room.
+    OtherBlock,
+    /// To a lower offset in its own block.
+    Below,
+}
+
+/// The moves of the open pass. Their numbers are their places in the list.
+#[derive(Debug, Default)]
+pub struct Moves {
+    list: Vec<Move>,
+    /// The slots of those that were freed before they were taken.
+    freed: Vec<u32>,
+    /// Whether some defragmentation works here.
+    claimed: bool,
+}
+
+/// Where an allocation lies and where it may go.
+#[derive(Clone, Copy, Debug)]
+pub struct Proposal<M> {
+    /// Whose.
+    pub key: Key,
+    /// Bytes.
+    pub size: u64,
+    /// Of its resource.
+    pub tiling: Tiling,
+    /// The memory, offset and pointer that it has and those that it may get; the pointers where
+    /// the handle has one of its own.
+    pub places: [(M, u64, Option<HostPointer>); 2],
+}
+
+/// Blocks that go back to the device when the session ends.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Gone {
+    /// How many.
+    pub blocks: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// Why a move was not taken. Nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The allocation was freed.
+    Freed,
+    /// Its owner has mapped it.
+    Mapped,
+}
+
+impl Moves {
+    /// Returns how many there are.
+    pub(super) const fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Keeps both places of an allocation that was freed while it moved.
+    #[cold]
+    fn add_freed(&mut self, slot: u32) {
+        self.freed.push(slot);
+    }
+
+    /// How many parts are kept beside those of live allocations; for tests.
+    pub(super) fn kept_count(&self) -> u32 {
+        (self.list.len() + self.freed.len()) as u32
+    }
+}
+
+impl<D: Device, V: Division> State<D, V> {
+    /// Tells whether the allocation in a slot may move: nobody holds a pointer that it did not get
+    /// with its handle, and no move of it is open.
+    pub(super) fn is_movable(&self, slot: u32) -> bool {
+        let entry = self.entry(slot);
+        entry.maps == u32::from(entry.is_persistent()) && !entry.marks.contains(Marks::MOVING)
+    }
+
+    /// Opens a move; `false` when there is no place for it.
+    pub(super) fn open_move(&mut self, key: Key, to: To) -> bool {
+        if self.moves.freed.contains(&key.slot) {
+            // The slot's life before this one has a move that is not over.
+            return false;
+        }
+        let entry = *self.entry(key.slot);
+        let mapping = if entry.is_persistent() { Mapping::Persistent } else { Mapping::Counted };
+        let (align, search) = (1 << entry.align_log, Search::Tight);
+        let ask = Ask { size: entry.size, align, tiling: entry.tiling, search, slot: key.slot };
+        let found = match to {
+            To::OtherBlock => self.find(&ask),
+            To::Below => self.find_in(entry.block, &ask).map(|part| (entry.block, part)),
+        };
+        let Some((block, part)) = found else { return false };
+        let is_better = to == To::OtherBlock || part.offset < entry.offset;
+        if !is_better || self.prepare(block, mapping).is_err() {
+            self.put_back(block, part.key);
+            return false;
+        }
+        let source = Place { block: entry.block, part: entry.part, offset: entry.offset };
+        let target = Place { block, part: part.key, offset: part.offset };
+        let Entry { size, tiling, .. } = entry;
+        let (persistent, course) = (entry.is_persistent(), Course::Open);
+        self.moves.list.push(Move { key, size, tiling, persistent, source, target, course });
+        self.entry_mut(key.slot).marks |= Marks::MOVING;
+        true
+    }
+
+    /// Takes back the moves from number `first` on: nobody was told of them.
+    pub(super) fn cancel_moves(&mut self, first: usize) {
+        for Move { key, source, target, .. } in self.moves.list.split_off(first) {
+            self.put_back(target.block, target.part);
+            let freed = self.moves.freed.iter().position(|&freed| freed == key.slot);
+            match freed {
+                Some(place) => {
+                    self.moves.freed.swap_remove(place);
+                    self.vacate(source);
+                }
+                None => self.entry_mut(key.slot).marks.remove(Marks::MOVING),
+            }
+        }
+    }
+
+    /// Notes that a moving allocation was freed. Its slot may get another allocation before the
+    /// pass ends, so its entry must name no place.
+    pub(super) fn give_up_moving(&mut self, slot: u32) {
+        self.moves.add_freed(slot);
+        self.entry_mut(slot).block = u32::MAX;
+    }
+
+    /// Returns the move of this number.
+    pub fn proposal(&self, number: usize) -> Proposal<D::Memory> {
+        let Move { key, size, tiling, persistent, source, target, .. } = self.moves.list[number];
+        let show = |place: Place| {
+            let block = self.block(place.block);
+            let pointer = block.pointer.filter(|_| persistent);
+            let pointer = pointer.map(|pointer| pointer.at(place.offset));
+            (block.grant.memory, place.offset, pointer)
+        };
+        Proposal { key, size, tiling, places: [show(source), show(target)] }
+    }
+
+    /// Returns how many moves the open pass has.
+    pub fn move_count(&self) -> usize {
+        self.moves.len()
+    }
+
+    /// Lets an allocation, which is live, change to the target of its move.
+    pub fn take_move(&mut self, number: usize) -> Result<(), Refused> {
+        let Move { key, source, target, course, .. } = self.moves.list[number];
+        debug_assert_eq!(course, Course::Open, "a move is taken once");
+        if self.moves.freed.contains(&key.slot) {
+            return Err(Refused::Freed);
+        }
+        let entry = self.entry_mut(key.slot);
+        if entry.maps > u32::from(entry.is_persistent()) {
+            return Err(Refused::Mapped);
+        }
+        let maps = entry.maps;
+        entry.marks.remove(Marks::MOVING | Marks::FRESH);
+        let Place { block, part, offset } = target;
+        (entry.block, entry.part, entry.offset) = (block, part, offset);
+        self.block_mut(block).maps += maps;
+        if maps > 0 {
+            self.release_maps(source.block, maps);
+        }
+        self.moves.list[number].course = Course::Taken;
+        Ok(())
+    }
+
+    /// Ends the pass: what its moves kept becomes free, and blocks that were to become empty and
+    /// are go out.
+    pub fn end_moves(&mut self) {
+        let freed: HashSet<u32> = core::mem::take(&mut self.moves.freed).into_iter().collect();
+        for Move { key, source, target, course, .. } in core::mem::take(&mut self.moves.list) {
+            match course {
+                Course::Taken => self.vacate(source),
+                Course::Open if freed.contains(&key.slot) => {
+                    self.vacate(source);
+                    self.vacate(target);
+                }
+                Course::Open => {
+                    self.entry_mut(key.slot).marks.remove(Marks::MOVING);
+                    self.vacate(target);
+                }
+            }
+        }
+        let emptied: Vec<_> =
+            self.closed.iter().copied().filter(|block| self.empty.contains(block)).collect();
+        emptied.into_iter().for_each(|block| self.discard(block));
+    }
+
+    /// Claims the arena for one defragmentation; `false` when another has it.
+    pub fn claim(&mut self) -> bool {
+        !core::mem::replace(&mut self.moves.claimed, true)
+    }
+
+    /// Ends a defragmentation: what it closed is open again.
+    pub fn release(&mut self) {
+        self.reopen_all();
+        self.moves.claimed = false;
+    }
+
+    pub(super) fn reopen_all(&mut self) {
+        self.closed.clone().into_iter().for_each(|block| self.reopen(block));
+    }
+
+    /// Returns what goes back to the device when the session ends.
+    pub fn gone(&self) -> Gone {
+        let bytes = self.surplus.iter().map(|grant| grant.size).sum();
+        Gone { blocks: self.surplus.len() as u64, bytes }
+    }
+
+    fn vacate(&mut self, place: Place) {
+        self.rest(place.block);
+        self.put_back(place.block, place.part);
+    }
+
+    /// Tells whether the part at `offset` of a block is where a slot's allocation lies, not a
+    /// place that is only kept.
+    pub(super) fn is_at(&self, slot: u32, block: u32, offset: u64) -> bool {
+        let entry = self.entry(slot);
+        entry.block == block && entry.offset == offset
+    }
+}

@@ -1,0 +1,74 @@
+//! Beside other threads' allocations and frees.
+
+use super::misuse::{halves, request};
+use super::{allocator, random};
+use polder_device::defragment::Options;
+use polder_device::sim::{Preset, Sim};
+use polder_device::{Access, AllocationId, Strategy, Wish};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Others allocate, write, check and free all the while; what moves is the first thread's own.
+#[test]
+fn beside_other_threads() {
+    let sim = Sim::preset(Preset::Lavapipe);
+    let allocator = allocator(&sim);
+    let (stop, rounds) = (AtomicBool::new(false), if cfg!(miri) { 2 } else { 60 });
+    std::thread::scope(|scope| {
+        for seed in 0..2 {
+            let (allocator, stop) = (&allocator, &stop);
+            scope.spawn(move || {
+                let mut random = random(seed);
+                let mut live = Vec::new();
+                while !stop.load(Ordering::Relaxed) || !live.is_empty() {
+                    let grows = live.len() < 100 && !stop.load(Ordering::Relaxed);
+                    if grows && random().is_multiple_of(2) {
+                        let wish = Wish::of(Access::HostRandom);
+                        let needs = request(64 + random() % 4000, wish);
+                        live.push(allocator.allocate(&needs).unwrap());
+                    } else if !live.is_empty() {
+                        let at = random() as usize % live.len();
+                        allocator.free(live.swap_remove(at)).unwrap();
+                    }
+                }
+            });
+        }
+        for round in 0..rounds {
+            let mut live = halves(&allocator, Wish::of(Access::HostRandom));
+            let stamp = |id: AllocationId| (u64::from(id.slot) << 32 | 7).to_le_bytes();
+            for (id, handle) in &mut live {
+                allocator.write(handle, 0, &stamp(*id)).unwrap();
+            }
+            let options = Options { moves_per_pass_max: 30, ..Options::default() };
+            let mut work = allocator.defragment(&options).unwrap();
+            for _ in 0..50 {
+                let moves = work.begin_pass().unwrap().to_vec();
+                for (number, one) in moves.iter().enumerate() {
+                    // What is another's cannot be answered here, and stays where it is.
+                    let Some(handle) = live.get_mut(&one.allocation) else { continue };
+                    if (number + round).is_multiple_of(7) {
+                        allocator.free(live.remove(&one.allocation).unwrap()).unwrap();
+                        continue;
+                    }
+                    let bytes = stamp(one.allocation);
+                    work.copied(one.id, handle).unwrap();
+                    allocator.write(handle, 0, &bytes).unwrap();
+                }
+                if moves.is_empty() {
+                    break;
+                }
+                work.end_pass().unwrap();
+            }
+            drop(work);
+            for (id, handle) in live {
+                let mut bytes = [0; 8];
+                allocator.read(&handle, 0, &mut bytes).unwrap();
+                assert_eq!(bytes, stamp(id), "nobody else wrote there");
+                allocator.free(handle).unwrap();
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    allocator.check();
+    allocator.shutdown().unwrap();
+    assert_eq!(sim.violations(), []);
+}
