@@ -1,5 +1,6 @@
 //! The benchmarks of the device half, one file each.
 
+mod defragment;
 mod factory;
 mod held;
 mod pairs;
@@ -32,6 +33,8 @@ pub enum Benchmark {
     Factory,
     /// Placing transient resources.
     Planner,
+    /// Emptying blocks of half of what was in them.
+    Defragment,
 }
 
 /// What every benchmark needs.
@@ -69,6 +72,7 @@ impl Benchmark {
             Self::Held => held::run(context, report)?,
             Self::Factory => factory::run(context, report),
             Self::Planner => planner::run(context, report),
+            Self::Defragment => defragment::run(context, report),
         }
         Ok(())
     }
