@@ -17,7 +17,7 @@
 //! why `copied` takes the handle. The pointer it had before is good until the pass ends.
 //!
 //! Between `begin_pass` and `copied` nobody may write to an allocation that moves: the copy would
-//! miss it.
+//! miss it. The [mover](mover::Mover) does all this for buffers and images.
 //!
 //! ```
 //! use polder_device::defragment::Options;
@@ -62,9 +62,11 @@
 //! ```
 
 mod error;
+pub mod mover;
 
 pub use crate::arena::Effort;
 pub use error::{DefragmentError, NotDestroyed};
+pub use mover::Mover;
 
 use crate::allocation::{Allocation, AllocationId, HostPointer};
 use crate::allocator::Allocator;

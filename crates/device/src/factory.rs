@@ -74,6 +74,11 @@ impl<D: Resources, S: Sort<D>> Bound<D, S> {
         &mut self.allocation
     }
 
+    /// Puts another resource in the place of this one, which comes back.
+    pub(crate) const fn replace_handle(&mut self, handle: S::Handle) -> S::Handle {
+        core::mem::replace(&mut self.handle, handle)
+    }
+
     /// Parts the resource from its memory: the caller destroys the one and frees the other.
     pub fn into_parts(self) -> (S::Handle, Allocation<D>) {
         (self.handle, self.allocation)

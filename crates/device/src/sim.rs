@@ -59,6 +59,7 @@ mod handle;
 mod layout;
 mod memory;
 mod presets;
+mod relocate;
 mod resources;
 mod rule;
 mod state;

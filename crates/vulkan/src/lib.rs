@@ -51,8 +51,10 @@ mod error;
 mod features;
 mod modifier;
 mod properties;
+mod relocate;
 mod resources;
 mod vulkan;
 
 pub use features::{FeatureStructs, Features};
+pub use relocate::ImageState;
 pub use vulkan::Vulkan;

@@ -52,7 +52,8 @@ impl Vulkan {
     ///   and so is every buffer and image named in an order for a block.
     /// - What is freed, destroyed, or still allocated when its allocator ends, is used by no
     ///   command that the device has yet to execute and bound to no resource that is used again;
-    ///   a frame is completed only when the device has executed it.
+    ///   a frame is completed only when the device has executed it. So is a pass of defragmentation
+    ///   ended, and a mover dropped.
     /// - While the host writes memory through an allocator the device does not access that range,
     ///   and while the host reads it the device does not write it.
     #[must_use]

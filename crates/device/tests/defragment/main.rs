@@ -2,6 +2,7 @@
 //! blocks go, limits hold, and misuse is an error that changes nothing.
 
 mod misuse;
+mod mover;
 mod threads;
 
 use polder_device::defragment::{DefragmentError, Move, Options, Stats};
@@ -275,6 +276,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
+    #[cfg_attr(miri, ignore = "thousands of allocations")]
     fn what_lives_keeps_its_bytes_and_its_id(
         steps in proptest::collection::vec(step(), 1..160),
         granular_device in any::<bool>(),
@@ -310,6 +312,7 @@ proptest! {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "thousands of allocations")]
 fn few_blocks_hold_what_many_did() {
     for effort in EFFORTS {
         let mut world = scattered(Sim::preset(Preset::Lavapipe), 400, |number| number % 2 == 0);
@@ -324,6 +327,7 @@ fn few_blocks_hold_what_many_did() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "thousands of allocations")]
 fn limits_however_small_cost_no_block() {
     for effort in EFFORTS {
         let mut free = scattered(granular(), 200, |number| number % 3 == 0);
@@ -345,6 +349,7 @@ fn limits_however_small_cost_no_block() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "thousands of allocations")]
 fn the_quick_way_moves_only_what_empties_blocks() {
     let mut world = scattered(Sim::preset(Preset::Lavapipe), 400, |number| number % 4 == 0);
     let stats = world.defragment(&Options { effort: Effort::Fast, ..Options::default() }, || 15);
@@ -355,6 +360,7 @@ fn the_quick_way_moves_only_what_empties_blocks() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "thousands of allocations")]
 fn the_extensive_way_parts_linear_from_optimal() {
     let mut world = World::new(granular());
     for number in 0..300 {

@@ -4,6 +4,7 @@
 //! one; any message of it fails the test. Without a driver the tests say so and pass, unless
 //! `POLDER_TEST_DRIVER` names one that should be there.
 
+mod defragment;
 mod device;
 mod gpu;
 mod heap;

@@ -68,6 +68,27 @@ impl Recorder<'_> {
         unsafe { self.device.cmd_copy_buffer(self.commands, source, target, &regions) };
     }
 
+    /// The commands themselves.
+    pub const fn handle(&self) -> vk::CommandBuffer {
+        self.commands
+    }
+
+    /// Copies an image that is in the layout of a source to a buffer.
+    pub fn copy_out(&self, image: vk::Image, target: vk::Buffer, width: u32) {
+        let layout = vk::ImageLayout::TRANSFER_SRC_OPTIMAL;
+        let range = vk::ImageSubresourceLayers::default()
+            .aspect_mask(vk::ImageAspectFlags::COLOR)
+            .layer_count(1);
+        let extent = vk::Extent3D { width, height: width, depth: 1 };
+        let regions =
+            [vk::BufferImageCopy::default().image_subresource(range).image_extent(extent)];
+        // SAFETY: The tests keep both alive until the submission is done, and the image has this
+        // layout.
+        unsafe {
+            self.device.cmd_copy_image_to_buffer(self.commands, image, layout, target, &regions);
+        }
+    }
+
     /// Makes what was copied so far visible to `access` of `stage`.
     pub fn barrier(&self, stage: vk::PipelineStageFlags, access: vk::AccessFlags) {
         let barriers = [vk::MemoryBarrier::default()

@@ -1,0 +1,218 @@
+//! The mover in a frame loop: contents, handles, failures at every step.
+
+use super::{allocator, granular};
+use polder_device::defragment::mover::{NotCopyable, Step};
+use polder_device::defragment::{Mover, Options};
+use polder_device::sim::{BufferInfo, BufferUsage, ImageInfo, ImageUsage, Sim};
+use polder_device::{
+    AllocationId, Allocator, Buffer, Effort, Factory, Image, Resource, Strategy, Wish,
+};
+use std::collections::HashMap;
+
+/// Frames that are under way at once.
+const FRAMES: u64 = 2;
+/// How many buffers and images are made.
+const COUNT: u8 = 100;
+
+fn buffer_info() -> BufferInfo {
+    BufferInfo { size: 5000, ..BufferInfo::default() }
+}
+
+fn image_info() -> ImageInfo {
+    ImageInfo { width: 40, height: 20, ..ImageInfo::default() }
+}
+
+/// What a program holds: every byte of a resource is its number.
+struct Program {
+    sim: Sim,
+    buffers: HashMap<AllocationId, (Buffer<Sim>, u8)>,
+    images: HashMap<AllocationId, (Image<Sim>, u8)>,
+}
+
+impl Program {
+    /// A half of what was made.
+    fn new(sim: &Sim, allocator: &Allocator<Sim>, count: u8) -> Self {
+        let (mut buffers, mut images) = (HashMap::new(), HashMap::new());
+        let mut spare = Vec::new();
+        for number in 0..count {
+            let (buffer, image) = (buffer_info(), image_info());
+            let buffer = allocator.create_buffer(&buffer, &Wish::default()).unwrap();
+            if number % 2 == 0 {
+                spare.push(buffer);
+            } else {
+                buffers.insert(buffer.allocation().id(), (buffer, number));
+            }
+            let image = allocator.create_image(&image, &Wish::default()).unwrap();
+            images.insert(image.allocation().id(), (image, number));
+        }
+        spare.into_iter().for_each(|buffer| allocator.destroy_buffer(buffer).unwrap());
+        let program = Self { sim: sim.clone(), buffers, images };
+        for (resource, number) in program.resources() {
+            // SAFETY: This thread alone uses it.
+            unsafe { sim.write_device(resource, 0, &[number; 3000]) }.unwrap();
+        }
+        program
+    }
+
+    fn resources(&self) -> Vec<(polder_device::sim::SimResource, u8)> {
+        let buffers =
+            self.buffers.values().map(|(one, seed)| (Resource::Buffer(one.handle()), *seed));
+        let images = self.images.values().map(|(one, seed)| (Resource::Image(one.handle()), *seed));
+        buffers.chain(images).collect()
+    }
+
+    fn check(&self, allocator: &Allocator<Sim>) {
+        allocator.check();
+        for (resource, number) in self.resources() {
+            // SAFETY: This thread alone uses it.
+            let bytes = unsafe { self.sim.read_device(resource, 0..3000) }.unwrap();
+            assert_eq!(bytes, [number; 3000]);
+        }
+        assert_eq!(self.sim.violations(), []);
+    }
+
+    fn register(&self, mover: &mut Mover<'_, Sim>) {
+        for (buffer, _) in self.buffers.values() {
+            mover.register_buffer(buffer, buffer_info()).unwrap();
+        }
+        for (image, _) in self.images.values() {
+            mover.register_image(image, image_info(), ()).unwrap();
+        }
+    }
+
+    fn step(
+        &mut self,
+        mover: &mut Mover<'_, Sim>,
+        frame: u64,
+    ) -> Result<Step, polder_device::defragment::mover::MoveError> {
+        // SAFETY: All that is registered lives, and the device in software works at once.
+        unsafe {
+            mover.step(
+                &mut (),
+                frame,
+                || true,
+                |swap| {
+                    if let Some((buffer, _)) = self.buffers.get_mut(&swap.allocation()) {
+                        swap.buffer(buffer).unwrap();
+                    } else if let Some((image, _)) = self.images.get_mut(&swap.allocation()) {
+                        swap.image(image).unwrap();
+                    }
+                },
+            )
+        }
+    }
+
+    fn end(self, allocator: Allocator<Sim>) {
+        for (buffer, _) in self.buffers.into_values() {
+            allocator.destroy_buffer(buffer).unwrap();
+        }
+        for (image, _) in self.images.into_values() {
+            allocator.destroy_image(image).unwrap();
+        }
+        allocator.check();
+        allocator.shutdown().unwrap();
+        let left = self.sim.live();
+        assert_eq!((left.buffers, left.images, left.blocks), (0, 0, 0));
+        assert_eq!(self.sim.violations(), []);
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "some hundred frames")]
+fn resources_move_in_a_frame_loop_and_keep_their_contents() {
+    for effort in [Effort::Fast, Effort::Balanced, Effort::Full, Effort::Extensive] {
+        let sim = granular();
+        let allocator = allocator(&sim);
+        let mut program = Program::new(&sim, &allocator, COUNT);
+        let held = allocator.held();
+        let options = Options { effort, bytes_per_pass_max: 20_000, ..Options::default() };
+        let mut mover = Mover::new(allocator.defragment(&options).unwrap());
+        program.register(&mut mover);
+        for frame in 1..10_000 {
+            if frame > FRAMES {
+                mover.complete(frame - FRAMES);
+            }
+            if mover.is_done() {
+                break;
+            }
+            program.step(&mut mover, frame).unwrap();
+            program.check(&allocator);
+        }
+        assert!(mover.is_done());
+        assert!(mover.stats().moved > 0);
+        drop(mover);
+        assert!(allocator.held() < held, "{effort:?}");
+        program.check(&allocator);
+        program.end(allocator);
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "some hundred loops")]
+fn every_call_may_fail_and_all_stays_whole() {
+    for n in 1..200 {
+        let sim = granular();
+        let allocator = allocator(&sim);
+        let mut program = Program::new(&sim, &allocator, COUNT / 2);
+        let options = Options { bytes_per_pass_max: 60_000, ..Options::default() };
+        let mut mover = Mover::new(allocator.defragment(&options).unwrap());
+        program.register(&mut mover);
+        sim.fail_any(n);
+        let mut failed = 0;
+        for frame in 1..40 {
+            failed += u32::from(program.step(&mut mover, frame).is_err());
+            allocator.check();
+            mover.complete(frame);
+            allocator.check();
+        }
+        let reached = sim.pending_failures() == 0;
+        sim.clear_failures();
+        drop(mover);
+        program.check(&allocator);
+        program.end(allocator);
+        if !reached {
+            assert!(n > 20, "the loop makes calls");
+            return;
+        }
+        assert!(failed <= 1);
+    }
+}
+
+#[test]
+fn what_nobody_takes_or_registers_stays() {
+    let sim = granular();
+    let allocator = allocator(&sim);
+    let program = Program::new(&sim, &allocator, COUNT);
+    let mut mover = Mover::new(allocator.defragment(&Options::default()).unwrap());
+    for (buffer, _) in program.buffers.values() {
+        mover.register_buffer(buffer, buffer_info()).unwrap();
+    }
+    // SAFETY: All that is registered lives, and the device in software works at once.
+    let step = unsafe { mover.step(&mut (), 1, || true, |_| {}) };
+    assert_eq!(step, Ok(Step::Moved(0)));
+    // SAFETY: As above.
+    let step = unsafe { mover.step(&mut (), 2, || true, |_| {}) };
+    assert_eq!(step, Ok(Step::Waits), "what was copied for nothing is still in use");
+    drop(mover);
+    program.check(&allocator);
+    program.end(allocator);
+}
+
+#[test]
+fn what_cannot_be_copied_is_refused() {
+    let sim = granular();
+    let allocator = allocator(&sim);
+    let info = BufferInfo { usage: BufferUsage::UNIFORM, ..buffer_info() };
+    let buffer = allocator.create_buffer(&info, &Wish::default()).unwrap();
+    let texture = ImageInfo { usage: ImageUsage::SAMPLED, ..image_info() };
+    let image = allocator.create_image(&texture, &Wish::default()).unwrap();
+    let mut mover = Mover::new(allocator.defragment(&Options::default()).unwrap());
+    let id = buffer.allocation().id();
+    assert_eq!(mover.register_buffer(&buffer, info), Err(NotCopyable { id }));
+    let id = image.allocation().id();
+    assert_eq!(mover.register_image(&image, texture, ()), Err(NotCopyable { id }));
+    drop(mover);
+    allocator.destroy_buffer(buffer).unwrap();
+    allocator.destroy_image(image).unwrap();
+    allocator.shutdown().unwrap();
+}

@@ -1,0 +1,157 @@
+//! Buffers and images that move while frames are rendered, on a Vulkan device.
+
+use crate::gpu::Gpu;
+use crate::work::{buffer_info, image_info, pattern};
+use ash::vk;
+use polder_device::defragment::mover::Step;
+use polder_device::defragment::{Mover, Options};
+use polder_device::{
+    Access, AllocationId, Allocator, Buffer, Effort, Factory, Growth, Image, Strategy, Wish,
+};
+use polder_vulkan::{ImageState, Vulkan};
+use std::collections::HashMap;
+
+const COUNT: u32 = 60;
+const SIZE: u64 = 40_000;
+const WIDTH: u32 = 64;
+
+const STATE: ImageState = ImageState {
+    layout: vk::ImageLayout::TRANSFER_SRC_OPTIMAL,
+    aspects: vk::ImageAspectFlags::COLOR,
+};
+
+fn host_buffer(allocator: &Allocator<Vulkan>, size: u64, access: Access) -> Buffer<Vulkan> {
+    allocator.create_buffer(&buffer_info(size), &Wish::of(access)).expect("it is small")
+}
+
+/// What a program holds, half of what it made, and what its patterns travel through.
+struct Program<'a> {
+    gpu: &'a Gpu,
+    allocator: &'a Allocator<Vulkan>,
+    upload: Buffer<Vulkan>,
+    download: Buffer<Vulkan>,
+    buffers: HashMap<AllocationId, (u32, Buffer<Vulkan>)>,
+    images: HashMap<AllocationId, (u32, Image<Vulkan>)>,
+}
+
+impl<'a> Program<'a> {
+    fn new(gpu: &'a Gpu, allocator: &'a Allocator<Vulkan>) -> Self {
+        let upload = host_buffer(allocator, SIZE, Access::HostWrites);
+        let download = host_buffer(allocator, SIZE, Access::HostReads);
+        let (buffers, images) = (HashMap::new(), HashMap::new());
+        let mut program = Self { gpu, allocator, upload, download, buffers, images };
+        let (used, spare): (Vec<_>, Vec<_>) =
+            (0..COUNT).map(|number| (number, program.make(number))).partition(|one| one.0 % 3 == 0);
+        for (number, (buffer, image)) in used {
+            program.buffers.insert(buffer.allocation().id(), (number, buffer));
+            program.images.insert(image.allocation().id(), (number, image));
+        }
+        for (_, (buffer, image)) in spare {
+            allocator.destroy_buffer(buffer).expect("it is ours");
+            allocator.destroy_image(image).expect("it is ours");
+        }
+        program
+    }
+
+    /// A buffer and an image with a pattern, the image in the layout of a source.
+    fn make(&mut self, number: u32) -> (Buffer<Vulkan>, Image<Vulkan>) {
+        let bytes = pattern(number, SIZE as usize);
+        let written = self.allocator.write(self.upload.allocation_mut(), 0, &bytes);
+        written.expect("it can be written");
+        let buffer = host_buffer(self.allocator, SIZE, Access::DeviceOnly);
+        let image = self.allocator.create_image(&image_info(WIDTH), &Wish::default());
+        let image = image.expect("it is small");
+        let (upload, download) = (self.upload.handle(), self.download.handle());
+        self.gpu.submit(|commands| {
+            commands.copy(upload, buffer.handle(), SIZE);
+            commands.copy_through(upload, image.handle(), download, WIDTH);
+        });
+        (buffer, image)
+    }
+
+    fn register(&self, mover: &mut Mover<'_, Vulkan>) {
+        for (_, buffer) in self.buffers.values() {
+            mover.register_buffer(buffer, buffer_info(SIZE)).expect("it can be copied");
+        }
+        for (_, image) in self.images.values() {
+            mover.register_image(image, image_info(WIDTH), STATE).expect("it can be copied");
+        }
+    }
+
+    fn frame(&mut self, mover: &mut Mover<'_, Vulkan>, frame: u64) {
+        self.gpu.submit(|commands| {
+            let mut commands = commands.handle();
+            // SAFETY: The commands are being recorded and submitted; all that is registered lives,
+            // and the images are in their state.
+            let step = unsafe {
+                mover.step(
+                    &mut commands,
+                    frame,
+                    || true,
+                    |swap| {
+                        if let Some((_, buffer)) = self.buffers.get_mut(&swap.allocation()) {
+                            swap.buffer(buffer).expect("nobody has mapped it");
+                        } else if let Some((_, image)) = self.images.get_mut(&swap.allocation()) {
+                            swap.image(image).expect("nobody has mapped it");
+                        }
+                    },
+                )
+            };
+            assert!(step.expect("the device makes small things") != Step::Waits);
+        });
+        // `submit` waits for its fence.
+        mover.complete(frame);
+    }
+
+    fn check(&self, number: u32, len: u64) {
+        let mut found = vec![0; len as usize];
+        let read = self.allocator.read(self.download.allocation(), 0, &mut found);
+        read.expect("it can be read");
+        let expected = pattern(number, SIZE as usize);
+        assert!(found == expected[..len as usize] || !self.gpu.executes(), "{number}");
+    }
+
+    /// Looks whether all is as it was, and ends.
+    fn end(mut self) {
+        let download = self.download.handle();
+        for (number, buffer) in core::mem::take(&mut self.buffers).into_values() {
+            self.gpu.submit(|commands| commands.copy(buffer.handle(), download, SIZE));
+            self.check(number, SIZE);
+            self.allocator.destroy_buffer(buffer).expect("it is ours");
+        }
+        for (number, image) in core::mem::take(&mut self.images).into_values() {
+            self.gpu.submit(|commands| commands.copy_out(image.handle(), download, WIDTH));
+            self.check(number, u64::from(WIDTH * WIDTH * 4));
+            self.allocator.destroy_image(image).expect("it is ours");
+        }
+        self.allocator.destroy_buffer(self.upload).expect("it is ours");
+        self.allocator.destroy_buffer(self.download).expect("it is ours");
+    }
+}
+
+#[test]
+fn resources_that_move_keep_their_contents() {
+    let Some(gpu) = Gpu::open() else { return };
+    let growth = Some(Growth { size_least: 1 << 20, size_most: 1 << 20 });
+    let options = polder_device::Options { growth, ..polder_device::Options::default() };
+    let allocator = Allocator::new(gpu.vulkan(), options);
+    let mut program = Program::new(&gpu, &allocator);
+
+    let held = allocator.held();
+    let options =
+        Options { effort: Effort::Full, bytes_per_pass_max: 200_000, ..Options::default() };
+    let mut mover = Mover::new(allocator.defragment(&options).expect("nobody else does"));
+    program.register(&mut mover);
+    for frame in 1.. {
+        program.frame(&mut mover, frame);
+        if mover.is_done() {
+            break;
+        }
+    }
+    let stats = mover.stats();
+    drop(mover);
+    allocator.check();
+    assert!(stats.moved > 0 && allocator.held() < held, "{stats:?}");
+    program.end();
+    allocator.shutdown().expect("nothing is left");
+}
