@@ -8,8 +8,12 @@ use crate::tidy;
 use crate::toolchain;
 use crate::workspace::Workspace;
 
-/// The packages that Miri and loom check: all that is neither a driver nor a program.
+/// The packages that Miri checks as they are: all that know neither a driver nor a system.
 const PURE: [&str; 2] = ["polder-core", "polder-device"];
+
+/// The packages that may have models for loom, and where these begin.
+const CONCURRENT: [&str; 3] = ["polder-core", "polder-device", HOST];
+const MODELS: [&str; 2] = ["tests/loom.rs", "tests/loom/main.rs"];
 
 /// Workspaces of their own, whose format is checked with ours.
 const OUTSIDE: [&str; 2] = ["bench", "fuzz"];
@@ -63,7 +67,7 @@ pub fn test() -> Outcome {
 
 /// The tests that Miri interprets: it sees each undefined behaviour and each race that happens.
 pub fn miri(workspace: &Workspace) -> Outcome {
-    let packages = pure(workspace, |_| true);
+    let packages = packages(workspace, &PURE, |_| true);
     if packages.is_empty() {
         return left_out("the workspace has no package for it");
     }
@@ -91,9 +95,10 @@ fn miri_test(flags: &str, arguments: &[String]) -> Outcome {
 
 /// The tests that loom runs in every order of their threads' steps.
 pub fn loom(workspace: &Workspace) -> Outcome {
-    let packages = pure(workspace, |folder| folder.join("tests/loom.rs").is_file());
+    let has_models = |folder: &Path| MODELS.iter().any(|file| folder.join(file).is_file());
+    let packages = packages(workspace, &CONCURRENT, has_models);
     if packages.is_empty() {
-        return left_out("no package has a `tests/loom.rs`");
+        return left_out("no package has a test `loom`");
     }
     let mut command = cargo();
     command.env("RUSTFLAGS", "--cfg loom");
@@ -102,9 +107,9 @@ pub fn loom(workspace: &Workspace) -> Outcome {
     run(command.args(["test", "--release", "--test", "loom"]).args(packages))
 }
 
-/// `--package` for each pure package that is there and of whose folder `fits` holds.
-fn pure(workspace: &Workspace, fits: impl Fn(&Path) -> bool) -> Vec<String> {
-    let packages = PURE.iter().filter_map(|name| workspace.package(name));
+/// `--package` for each of these packages that is there and of whose folder `fits` holds.
+fn packages(workspace: &Workspace, names: &[&str], fits: impl Fn(&Path) -> bool) -> Vec<String> {
+    let packages = names.iter().filter_map(|name| workspace.package(name));
     let fitting = packages.filter(|package| fits(&package.folder));
     fitting.map(|package| format!("--package={}", package.name)).collect()
 }

@@ -10,8 +10,8 @@ use crate::lock::{Guard, Lock};
 use crate::size::CHUNK;
 use crate::span::{Span, SpanList};
 use crate::spans::Spans;
+use crate::sync::AtomicPtr;
 use core::ptr::null_mut;
-use core::sync::atomic::AtomicPtr;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use polder_core::bins::Bins;
 

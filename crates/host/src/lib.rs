@@ -74,6 +74,7 @@ mod span;
 mod spans;
 mod start;
 mod stats;
+mod sync;
 mod tally;
 mod thread;
 

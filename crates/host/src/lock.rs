@@ -8,18 +8,14 @@
 //! 1. Whoever sleeps has left the word at [`CONTENDED`], so the holder wakes one at its end.
 
 use crate::os;
+use crate::sync::{AtomicU32, SPINS, spin_loop};
 use core::cell::UnsafeCell;
-use core::hint::spin_loop;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 const FREE: u32 = 0;
 const TAKEN: u32 = 1;
 const CONTENDED: u32 = 2;
-
-/// How often a taken lock is looked at before sleeping.
-const SPINS: u32 = 100;
 
 /// A value that one thread at a time may touch.
 #[derive(Debug)]

@@ -18,7 +18,7 @@ use crate::queue::{self, Messages};
 use crate::size::Class;
 use crate::slot::Slot;
 use crate::span::Span;
-use core::cell::Cell;
+use crate::sync::Cell;
 use core::ptr::null;
 
 /// Bytes of objects that wait to be posted, at most.

@@ -16,9 +16,8 @@ use crate::lock::Lock;
 use crate::size::chunks_of;
 use crate::span::State;
 use crate::spans::SHARED;
-use core::cell::Cell;
+use crate::sync::{AtomicPtr, Cell};
 use core::ptr::null;
-use core::sync::atomic::AtomicPtr;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// Pooled locals that are tended in one go.
@@ -104,7 +103,7 @@ fn pop() -> Option<&'static Local> {
     let mut pool = POOL.lock();
     if !pool.is_begun {
         pool.is_begun = true;
-        list(&FIRST);
+        list(&mut pool, &FIRST);
         return Some(&FIRST);
     }
     let local = reference(pool.first)?;
@@ -121,23 +120,16 @@ fn make() -> Option<&'static Local> {
     // SAFETY: The place was written a moment ago and is never given back.
     let local = unsafe { place.as_ref() };
     // With the pool held, so that a fork sees all locals whose locks it has to hold, or none.
-    let _pool = POOL.lock();
-    list(local);
+    list(&mut POOL.lock(), local);
     Some(local)
 }
 
-/// Puts a local into the list of all.
-fn list(local: &'static Local) {
-    let mut first = ALL.load(Relaxed);
-    loop {
-        local.links.next_of_all.set(first);
-        let ours = (&raw const *local).cast_mut();
-        // Release: pairs with the load in `all`.
-        match ALL.compare_exchange(first, ours, Release, Relaxed) {
-            Ok(_) => return,
-            Err(other) => first = other,
-        }
-    }
+/// Puts a local into the list of all. Who has the pool is the only one who does.
+fn list(_pool: &mut Pool, local: &'static Local) {
+    // No partner: the one before was put there with the pool in hand, too.
+    local.links.next_of_all.set(ALL.load(Relaxed));
+    // Release: pairs with the load in `all`.
+    ALL.store((&raw const *local).cast_mut(), Release);
 }
 
 /// Puts a local into the pool, to be the next that is taken.
@@ -147,7 +139,7 @@ pub fn release(local: &'static Local) {
 
 /// Returns all locals of threads, in use or not.
 pub fn all() -> impl Iterator<Item = &'static Local> {
-    // Acquire: pairs with the exchange in `list`.
+    // Acquire: pairs with the store in `list`.
     let first = reference(ALL.load(Acquire));
     core::iter::successors(first, |local| reference(local.links.next_of_all.get()))
 }

@@ -6,9 +6,9 @@
 
 use crate::size::SLOT;
 use crate::slot::{Slot, Words};
+use crate::sync::AtomicPtr;
 use core::cell::UnsafeCell;
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::AtomicPtr;
 use polder_core::queue::{Batch, Links, Owner, Queue};
 
 /// Messages on their way to one owner.
