@@ -10,7 +10,7 @@ use std::process::Command;
 use crate::command::{Outcome, cargo, cargo_nightly, failed, find_program, left_out, run};
 use crate::drivers::{Driver, Setup};
 use crate::toolchain;
-use crate::workspace::{Executable, Workspace, build};
+use crate::workspace::{Bin, Executable, Workspace, build};
 
 /// What makes the compiler report covered edges and compared values to the fuzzing engine, and
 /// stop at each wrong access.
@@ -30,27 +30,30 @@ pub fn fuzz(workspace: &Workspace, target: Option<&str>, seconds: u64) -> Outcom
     let targets = fuzz_targets(&manifest, target)?;
     toolchain::nightly(&[])?;
     toolchain::cxx()?;
-    let mut command = cargo_nightly();
-    command.env("RUSTFLAGS", FUZZ_FLAGS);
-    command.args(["build", "--release", "--target", &toolchain::host()?]);
-    command.arg("--manifest-path").arg(&manifest);
-    for target in &targets {
-        command.args(["--bin", target]);
+    // Targets that need the same features are built in one go.
+    for targets in targets.chunk_by(|one, other| one.features == other.features) {
+        let mut command = cargo_nightly();
+        command.env("RUSTFLAGS", FUZZ_FLAGS);
+        command.args(["build", "--release", "--target", &toolchain::host()?]);
+        command.arg("--manifest-path").arg(&manifest);
+        command.args(["--features", &targets[0].features]);
+        command.args(targets.iter().flat_map(|target| ["--bin", &target.name]));
+        let built = build(&mut command)?;
+        built.iter().try_for_each(|executable| run_fuzz_target(&folder, executable, seconds))?;
     }
-    let built = build(&mut command)?;
-    built.iter().try_for_each(|executable| run_fuzz_target(&folder, executable, seconds))
+    Ok(())
 }
 
-fn fuzz_targets(manifest: &Path, target: Option<&str>) -> Outcome<Vec<String>> {
+fn fuzz_targets(manifest: &Path, target: Option<&str>) -> Outcome<Vec<Bin>> {
     let fuzz = Workspace::load_at(manifest)?;
-    let names: Vec<_> = fuzz.packages.into_iter().flat_map(|package| package.bins).collect();
-    match target {
-        None => Ok(names),
-        Some(target) if names.iter().any(|name| name == target) => Ok(vec![target.to_string()]),
-        Some(target) => {
-            failed(format!("no fuzz target `{target}`; there are: {}", names.join(", ")))
-        }
+    let mut bins: Vec<_> = fuzz.packages.into_iter().flat_map(|package| package.bins).collect();
+    let names: Vec<_> = bins.iter().map(|bin| bin.name.clone()).collect();
+    bins.retain(|bin| target.is_none_or(|target| bin.name == target));
+    if bins.is_empty() {
+        return failed(format!("no such fuzz target; there are: {}", names.join(", ")));
     }
+    bins.sort_by(|one, other| one.features.cmp(&other.features));
+    Ok(bins)
 }
 
 fn run_fuzz_target(folder: &Path, executable: &Executable, seconds: u64) -> Outcome {
@@ -63,6 +66,10 @@ fn run_fuzz_target(folder: &Path, executable: &Executable, seconds: u64) -> Outc
     let mut command = Command::new(&executable.path);
     command.arg(format!("-max_total_time={seconds}"));
     command.arg(format!("-artifact_prefix={}/", artifacts.display()));
+    // The system in software takes all its address space at once.
+    command.arg("-malloc_limit_mb=4096");
+    // Long inputs from the start: what goes wrong with a heap takes many steps.
+    command.arg("-len_control=0");
     run(command.args(["-print_final_stats=1", "-verbosity=0"]).arg(corpus))
 }
 

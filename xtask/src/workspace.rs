@@ -29,12 +29,20 @@ pub struct Package {
     pub folder: PathBuf,
     /// The root file of each of its targets.
     pub roots: Vec<PathBuf>,
-    /// The names of its executables.
-    pub bins: Vec<String>,
+    /// Its executables.
+    pub bins: Vec<Bin>,
     /// What it depends on outside of tests.
     pub dependencies: Vec<Dependency>,
     /// The names of its features.
     pub features: Vec<String>,
+}
+
+/// An executable of a package.
+pub struct Bin {
+    /// Its name in the manifest.
+    pub name: String,
+    /// The features without which it is not built, with commas between.
+    pub features: String,
 }
 
 /// An arrow from one package to another.
@@ -96,10 +104,17 @@ impl Package {
             name: text(&json["name"]),
             folder: manifest.parent().expect("a manifest lies in a folder").to_path_buf(),
             roots: targets().map(|target| path(&target["src_path"])).collect(),
-            bins: bins.map(|bin| text(&bin["name"])).collect(),
+            bins: bins.map(Bin::read).collect(),
             dependencies: dependencies.collect(),
             features: features.map(|(name, _)| name.clone()).collect(),
         }
+    }
+}
+
+impl Bin {
+    fn read(json: &Value) -> Self {
+        let features: Vec<_> = strings(&json["required-features"]).collect();
+        Self { name: text(&json["name"]), features: features.join(",") }
     }
 }
 

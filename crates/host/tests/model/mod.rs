@@ -178,6 +178,10 @@ impl Model {
         self.objects.len()
     }
 
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
     pub fn objects(&self) -> &[Object] {
         &self.objects
     }
@@ -208,6 +212,22 @@ impl Model {
         object.check(kept);
         let word = self.next_word();
         self.add(Object::fill(place, size, object.align, word));
+        true
+    }
+
+    /// Gives an object another size where it is. False when that can't be; then it is as it was.
+    pub fn resize_in_place(&mut self, index: usize, size: usize) -> bool {
+        let mut object = self.take(index);
+        object.check(object.size);
+        if !object::resize_in_place(object.place, size, object.align) {
+            object.check(object.size);
+            self.add(object);
+            return false;
+        }
+        object.size = object.size.min(size);
+        object.check(object.size);
+        let word = self.next_word();
+        self.add(Object::fill(object.place, size, object.align, word));
         true
     }
 
