@@ -14,6 +14,7 @@ mod features;
 mod outside;
 mod preload;
 mod report;
+mod sanitize;
 mod targets;
 mod tidy;
 mod toolchain;
@@ -58,6 +59,8 @@ enum Task {
     Miri,
     /// The concurrent parts in every order of their threads' steps.
     Loom,
+    /// The host heap's stress tests with the address and the thread sanitizer.
+    Sanitize,
     /// Cargo features, alone and together.
     Features,
     /// Fuzz targets, for a bounded time.
@@ -112,6 +115,7 @@ fn run(task: &Task, report: &mut Report, workspace: &Workspace) {
         Task::Windows => drop(report.step("windows", || elsewhere::windows(workspace))),
         Task::Miri => drop(report.step("miri", || checks::miri(workspace))),
         Task::Loom => drop(report.step("loom", || checks::loom(workspace))),
+        Task::Sanitize => drop(report.step("sanitize", || sanitize::run_all(workspace))),
         Task::Features => drop(report.step("features", || features::run_all(workspace))),
         Task::Fuzz { target, seconds } => {
             let work = || outside::fuzz(workspace, target.as_deref(), *seconds);

@@ -154,7 +154,14 @@ pub fn start_thread(work: fn()) -> bool {
     let work = work as *mut c_void;
     // SAFETY: The place is the call's alone, and `run` takes the argument that it gets.
     let create = || unsafe { libc::pthread_create(place, null(), run, work) };
-    without_signals(create) == 0
+    let is_created = without_signals(create) == 0;
+    if is_created {
+        // SAFETY: The call has filled the place.
+        let thread = unsafe { thread.assume_init() };
+        // SAFETY: The thread was made a moment ago, and nobody waits for its end.
+        unsafe { libc::pthread_detach(thread) };
+    }
+    is_created
 }
 
 /// Does what a new thread inherits the signals from: none.
