@@ -12,7 +12,7 @@ use crate::span::{Span, SpanList};
 use crate::spans::Spans;
 use crate::sync::AtomicPtr;
 use core::ptr::null_mut;
-use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use core::sync::atomic::Ordering::{AcqRel, Relaxed};
 use polder_core::bins::Bins;
 
 /// The longest span that is kept, in chunks.
@@ -57,14 +57,15 @@ impl Cache {
     /// Takes the span given up last, if it is what is wanted.
     #[inline(always)]
     pub fn take_last(&self, is_wanted: impl FnOnce(&Span) -> bool) -> Option<&'static Span> {
-        // Acquire: pairs with the exchange in `give`.
-        let last = self.last.load(Acquire);
+        // No partner, here and below: what is found was put here by this thread, or by the one
+        // whose local this was, before a lock gave it to this one.
+        let last = self.last.load(Relaxed);
         // SAFETY: Null, or a record that `give` has put here; records live as long as their block.
         let span = unsafe { last.as_ref() }?;
         // Who has taken it meanwhile has not put it back: only the local's thread does. So what was
         // seen of it still holds.
         let is_taken = is_wanted(span)
-            && self.last.compare_exchange(last, null_mut(), Acquire, Relaxed).is_ok();
+            && self.last.compare_exchange(last, null_mut(), Relaxed, Relaxed).is_ok();
         is_taken.then_some(span)
     }
 
