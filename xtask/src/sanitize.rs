@@ -12,11 +12,10 @@ use crate::command::{Outcome, cargo_nightly, left_out, run};
 use crate::toolchain;
 use crate::workspace::Workspace;
 
-/// One build, and the tests that are run in it.
+/// One build.
 struct Job {
     sanitizer: &'static str,
     features: &'static str,
-    tests: &'static [&'static str],
 }
 
 /// The oracle's tests of one thread, where there are no races to find and many bytes to look at.
@@ -28,17 +27,19 @@ const ALONE: [&str; 5] = [
     "--skip=heaps_are_apart",
 ];
 
+/// A question about an object that others free meanwhile. With guards it reads the word behind the
+/// object, believes it only under its hash, and may find there what a next owner is writing: an
+/// answer that is old is right, but the sanitizer can't know that.
+const ASKED_MEANWHILE: &str = "--skip=objects_may_be_asked_about_while_others_free_them";
+
 /// All tests but those that expect a signal, forks or a process's end.
-const ALL: &[&str] = &["--lib", "--test=features", "--test=oracle", "--test=questions"];
-/// Guards read what they are asked about while other threads give it up: an answer may be old, but
-/// the reading is no atomic one, so that there are no questions beside frees here.
-const WITHOUT_QUESTIONS: &[&str] = &["--lib", "--test=features", "--test=oracle"];
+const TESTS: [&str; 4] = ["--lib", "--test=features", "--test=oracle", "--test=questions"];
 
 const JOBS: [Job; 4] = [
-    Job { sanitizer: "address", features: "", tests: ALL },
-    Job { sanitizer: "address", features: "hardened", tests: ALL },
-    Job { sanitizer: "thread", features: "", tests: ALL },
-    Job { sanitizer: "thread", features: "hardened", tests: WITHOUT_QUESTIONS },
+    Job { sanitizer: "address", features: "" },
+    Job { sanitizer: "address", features: "hardened" },
+    Job { sanitizer: "thread", features: "" },
+    Job { sanitizer: "thread", features: "hardened" },
 ];
 
 /// Builds and runs all of them.
@@ -59,10 +60,13 @@ fn run_job(job: &Job, workspace: &Workspace) -> Outcome {
     command.env("CARGO_TARGET_DIR", workspace.target.join(job.sanitizer));
     command.args(["test", "--release", "--target", &toolchain::host()?]);
     command.args(["--package=polder-host", "--features", job.features, "--test=threads"]);
-    command.args(job.tests);
+    command.args(TESTS);
     if job.sanitizer == "thread" {
         // The standard library's atomics order things as well, and must be seen.
         command.args(["-Zbuild-std", "--"]).args(ALONE);
+        if job.features == "hardened" {
+            command.arg(ASKED_MEANWHILE);
+        }
     }
     run(&mut command)
 }

@@ -351,7 +351,7 @@ pub fn bounds(address: *const u8) -> Option<Range<usize>> {
             let (object, room) = slot_at(span, address.addr())?;
             (object, guard::usable(object, room)?)
         }
-        State::Large => (guard::object_of(span).0, guard::usable_large(span)),
+        State::Large => (guard::object_of(span).0, guard::usable_large(span)?),
         State::Free | State::Internal => return None,
     };
     let start = object.addr().get();

@@ -16,7 +16,7 @@ use crate::block::Block;
 use crate::size::{CHUNK, Class};
 use crate::slot::List;
 use core::cell::Cell;
-use core::ptr::{NonNull, null_mut};
+use core::ptr::{NonNull, null, null_mut};
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32};
 use polder_core::space::RegionId;
@@ -55,14 +55,16 @@ pub struct Span {
     /// Whether pages were moved here: to be undone before its block gets it back.
     pub is_moved: Cell<bool>,
     start: AtomicPtr<u8>,
-    /// The next and the previous in the list that the span is in.
-    pub next: Cell<*const Span>,
-    pub previous: Cell<*const Span>,
+    /// The next in the list that the span is in; of a large object, which is in none, the size
+    /// that was asked for (`set_large_size`).
+    next: AtomicPtr<Span>,
+    /// The previous in the list.
+    previous: Cell<*const Span>,
     block: Cell<*const Block>,
     chunks: AtomicU32,
     region: Cell<u32>,
     /// Of a slab: invariant 2.
-    pub carved: Cell<u32>,
+    pub carved: Shown,
     /// Of a slab: how many of its slots the tally has as free.
     pub counted: Cell<u32>,
 }
@@ -96,7 +98,7 @@ impl Span {
         self.class.store(class.index() as u8, Relaxed);
         self.carved.set(0);
         self.counted.set(0);
-        self.next.set(null_mut());
+        self.set_next(null_mut());
         self.previous.set(null_mut());
     }
 
@@ -105,14 +107,26 @@ impl Span {
         self.set_state(State::Large);
     }
 
-    /// Returns the bytes that a large object was asked to have, where that is kept.
-    pub fn large_size(&self) -> usize {
-        self.next.get().addr()
+    /// Returns the bytes that a large object was asked to have, where that is kept; none when there
+    /// is no such object.
+    pub fn large_size(&self) -> Option<usize> {
+        let word = self.next.load(Relaxed).addr();
+        (word & 1 != 0).then_some(word >> 1)
     }
 
-    /// Keeps the bytes that a large object was asked to have; it is in no list.
+    /// Keeps the bytes that a large object was asked to have; it is in no list. Links are even.
     pub fn set_large_size(&self, size: usize) {
-        self.next.set(core::ptr::without_provenance(size));
+        self.next.store(core::ptr::without_provenance_mut(size << 1 | 1), Relaxed);
+    }
+
+    fn next(&self) -> Option<&'static Span> {
+        // SAFETY: Links are null or to records, which live as long as their block; a block goes
+        // when no span of it is in anybody's hands. Who follows them holds the list.
+        unsafe { self.next.load(Relaxed).as_ref() }
+    }
+
+    fn set_next(&self, next: *const Span) {
+        self.next.store(next.cast_mut(), Relaxed);
     }
 
     /// Tells whether the span is one large object.
@@ -190,8 +204,7 @@ impl Span {
 
     /// Returns the spans behind this one in its list.
     pub fn behind(&self) -> impl Iterator<Item = &'static Span> {
-        let next = |span: &Span| reference(span.next.get());
-        core::iter::successors(next(self), move |span| next(span))
+        core::iter::successors(self.next(), |span| span.next())
     }
 
     /// Returns a slab's class.
@@ -199,6 +212,25 @@ impl Span {
     pub fn class(&self) -> Class {
         // SAFETY: `begin_slab` has set it from a class.
         unsafe { Class::from_index(self.class.load(Relaxed) as usize).unwrap_unchecked() }
+    }
+}
+
+/// A number of a record that questions about any address read too: always relaxed, like the rest
+/// that they read.
+#[derive(Debug)]
+pub struct Shown(AtomicU32);
+
+impl Shown {
+    /// Returns it.
+    #[inline]
+    pub fn get(&self) -> u32 {
+        self.0.load(Relaxed)
+    }
+
+    /// Changes it.
+    #[inline]
+    pub fn set(&self, number: u32) {
+        self.0.store(number, Relaxed);
     }
 }
 
@@ -223,7 +255,7 @@ impl SpanList {
     pub fn push(&self, span: &'static Span) {
         let next = self.0.replace(span);
         span.previous.set(null_mut());
-        span.next.set(next);
+        span.set_next(next);
         if let Some(next) = reference(next) {
             next.previous.set(span);
         }
@@ -232,12 +264,13 @@ impl SpanList {
     /// Takes a span of this list out of it.
     #[inline]
     pub fn remove(&self, span: &Span) {
-        let (previous, next) = (span.previous.get(), span.next.get());
-        if let Some(next) = reference(next) {
+        let (previous, next) = (span.previous.get(), span.next());
+        if let Some(next) = next {
             next.previous.set(previous);
         }
+        let next = next.map_or(null(), core::ptr::from_ref);
         match reference(previous) {
-            Some(previous) => previous.next.set(next),
+            Some(previous) => previous.set_next(next),
             None => self.0.set(next),
         }
     }
@@ -252,7 +285,7 @@ impl SpanList {
 
     /// Returns the spans, the first first.
     pub fn iter(&self) -> impl Iterator<Item = &'static Span> {
-        core::iter::successors(self.first(), |span| reference(span.next.get()))
+        core::iter::successors(self.first(), |span| span.next())
     }
 }
 

@@ -169,10 +169,10 @@ pub fn seal(object: NonNull<u8>, size: usize, class: Class) {
 fn mark(object: usize, size: usize, room: usize) {
     let end = object + room;
     let value = trailer(end, (room - size) as u64);
-    // In this order, so that the trailer is read as the one piece that was written last: a
-    // processor waits for what it reads of two writes.
-    byte_at(object + size).store(value as u8, Relaxed);
     trailer_at(end).store(value, Relaxed);
+    if room - size > TRAILER {
+        byte_at(object + size).store(value as u8, Relaxed);
+    }
 }
 
 /// Gives an object that stays where it is another size.
@@ -303,7 +303,8 @@ pub fn ensure_live(object: NonNull<u8>) {
     ensure(address, room_of(tag.class_index()));
 }
 
-/// Returns how much of an object's room the program may use; none when it is free.
+/// Returns how much of an object's room the program may use; none when it is free. Where others
+/// free it meanwhile the word read may be a next owner's: it is nothing that the hash lets pass.
 pub fn usable(object: NonNull<u8>, room: usize) -> Option<usize> {
     let end = object.addr().get() + room;
     let left = left(said(end, trailer_at(end).load(Relaxed)));

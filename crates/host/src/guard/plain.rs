@@ -94,10 +94,10 @@ pub fn usable(_object: NonNull<u8>, room: usize) -> Option<usize> {
     Some(room)
 }
 
-/// Returns how much of a large object the program may use.
+/// Returns how much of a large object the program may use; none when it is free.
 #[inline(always)]
-pub fn usable_large(span: &Span) -> usize {
-    span.size()
+pub fn usable_large(span: &Span) -> Option<usize> {
+    Some(span.size())
 }
 
 /// Reads the link of a free slot of a class; none when something is wrong with the slot.

@@ -60,8 +60,8 @@ fn fence_behind(span: &Span) {
     span.counted.set(span.counted.get() | protected::BEHIND);
 }
 
-/// Returns how much of a large object the program may use.
-pub fn usable_large(span: &Span) -> usize {
+/// Returns how much of a large object the program may use; none when it is free.
+pub fn usable_large(span: &Span) -> Option<usize> {
     span.large_size()
 }
 
@@ -100,14 +100,14 @@ pub(super) fn check_large(span: &Span, object: usize, size: Option<usize>) {
     if object_of(span).0.addr().get() != object {
         misuse("free within the object at ", object);
     }
-    if !span.is_large() {
+    let Some(large_size) = span.large_size().filter(|_| span.is_large()) else {
         misuse("second free of ", object);
-    }
+    };
     // An object of no bytes has one all the same.
-    if size.is_some_and(|size| size.max(1) != span.large_size()) {
+    if size.is_some_and(|size| size.max(1) != large_size) {
         misuse("free with a size that is not its own, of ", object);
     }
-    if margin(span, span.large_size()).iter().any(|byte| byte.get() != margin_byte(span)) {
+    if margin(span, large_size).iter().any(|byte| byte.get() != margin_byte(span)) {
         misuse("write past the end of the object at ", object);
     }
 }

@@ -39,9 +39,9 @@ fn place(line: Line, address: usize) -> Line {
 
 /// The size of a large object is known while it lives; then only that of its room is.
 fn large(line: Line, span: &Span) -> Line {
-    let (what, size) = match span.is_large() {
-        true => (": a large object of ", span.large_size()),
-        false => (": a large object, free, with room for ", super::object_of(span).1),
+    let (what, size) = match span.large_size().filter(|_| span.is_large()) {
+        Some(size) => (": a large object of ", size),
+        None => (": a large object, free, with room for ", super::object_of(span).1),
     };
     line.text(what).number(size as u64).text(" B")
 }
