@@ -123,6 +123,15 @@ impl<D: Device> Allocator<D> {
         Explanation::new(self.properties(), memory_types, wish)
     }
 
+    /// Returns the memory type that a request with this wish gets while there is room, among those
+    /// that `memory_types` has a bit for; nothing when none will do. What a resource allows is in
+    /// its [`Requirements`](crate::Requirements).
+    pub fn find_memory_type(&self, memory_types: u32, wish: &Wish<'_>) -> Option<u32> {
+        let ranking = Ranking::new(self.properties(), wish);
+        let best = ranking.among(memory_types & wish.memory_types).next();
+        best.map(|(memory_type, _)| memory_type)
+    }
+
     /// Lets the allocator hold at most `limit` bytes of a heap from here on; what it holds beyond
     /// that it keeps.
     ///
@@ -171,9 +180,8 @@ impl<D: Device> Allocator<D> {
 
     /// The ranking made in advance for the access, if nothing special is wished.
     fn plain_ranking(&self, wish: &Wish<'_>) -> Option<&Ranking> {
-        let is_plain = wish.required.is_empty()
-            && wish.preferred.is_empty()
-            && (wish.access.is_host() || wish.mapping == Mapping::Counted);
+        let is_plain = (wish.required | wish.preferred | wish.avoided).is_empty()
+            && (wish.access.is_host() || wish.mapping != Mapping::Persistent);
         is_plain.then(|| &self.rankings[wish.access as usize])
     }
 

@@ -70,6 +70,8 @@ pub struct Arena<D: Device, V: Division> {
     /// What every offset is a multiple of: the atom where host and device are not coherent, so
     /// that no two allocations share one.
     align_least: u64,
+    /// What [`Mapping::WhereVisible`] means for this memory.
+    where_visible: Mapping,
     shared: Handover<State<D, V>>,
 }
 
@@ -86,8 +88,10 @@ impl<D: Device, V: Division> Arena<D, V> {
         } else {
             1
         };
+        let is_visible = memory_type.properties.contains(MemoryProperties::HOST_VISIBLE);
+        let where_visible = if is_visible { Mapping::Persistent } else { Mapping::Counted };
         let shared = Handover::new(State::new(supply.clone(), config.kept));
-        Self { config, supply, align_least, shared }
+        Self { config, supply, align_least, where_visible, shared }
     }
 
     /// Returns what the arena was made with.
@@ -149,7 +153,7 @@ impl<D: Device, V: Division> Arena<D, V> {
             session.give_up(key);
             return Ok(None);
         };
-        if let Err(error) = session.prepare(block, request.wish.mapping) {
+        if let Err(error) = session.prepare(block, self.mapping(request)) {
             session.put_back(block, part.key);
             session.give_up(key);
             return Err(Refusal::of_mapping(error));
@@ -237,7 +241,7 @@ impl<D: Device, V: Division> Arena<D, V> {
         let division = V::new(&self.config.division, size, granularity);
         let grant = self.supply.acquire(&self.order(size, None), rule)?;
         let block = session.add(Block::shared(grant, division));
-        match session.prepare(block, request.wish.mapping) {
+        match session.prepare(block, self.mapping(request)) {
             Ok(()) => Ok(block),
             Err(error) => {
                 // At once, for a smaller one is asked for next.
@@ -260,7 +264,7 @@ impl<D: Device, V: Division> Arena<D, V> {
         let grant = grant.inspect_err(|_| session.give_up(key))?;
         let (block, part) = (Block::dedicated(grant, key.slot), Part { key: 0, offset: 0 });
         let entry = Entry::new(session.add(block), part, &self.ask(request, key.slot));
-        if let Err(error) = session.prepare(entry.block, request.wish.mapping) {
+        if let Err(error) = session.prepare(entry.block, self.mapping(request)) {
             session.discard(entry.block);
             session.give_up(key);
             return Err(Refusal::of_mapping(error));
@@ -277,7 +281,7 @@ impl<D: Device, V: Division> Arena<D, V> {
         key: Key,
         entry: Entry,
     ) -> Allocation<D> {
-        let persistent = request.wish.mapping == Mapping::Persistent;
+        let persistent = self.mapping(request) == Mapping::Persistent;
         let maps = u32::from(persistent);
         let own = if persistent { Marks::PERSISTENT } else { Marks::empty() };
         let entry = Entry { maps, marks: entry.marks | own, ..entry };
@@ -367,13 +371,23 @@ impl<D: Device, V: Division> Arena<D, V> {
         Ask { size: requirements.size, align, tiling, search: wish.search, slot }
     }
 
+    /// Asks last for what is rare.
+    #[inline(always)]
+    fn mapping(&self, request: &Request<'_, D>) -> Mapping {
+        match request.wish.mapping {
+            Mapping::Counted => Mapping::Counted,
+            Mapping::Persistent => Mapping::Persistent,
+            Mapping::WhereVisible => self.where_visible,
+        }
+    }
+
     fn order(&self, size: u64, alone: Option<&Request<'_, D>>) -> Order<D::Buffer, D::Image> {
         Order {
             size,
             memory_type: self.config.memory_type,
             priority: alone.map_or(0.5, |request| request.wish.priority),
             device_address: alone.is_none_or(|request| request.device_address),
-            dedicated: alone.and_then(|request| request.resource),
+            dedicated: alone.filter(|request| request.is_for_one()).and_then(|one| one.resource),
         }
     }
 }

@@ -4,9 +4,11 @@
 //! may use, is out. The others cost something for every preference that they miss; the cheapest
 //! comes first, and among equals the driver's order counts, for it puts the better first.
 
-use crate::device::{Device, DeviceProperties, MEMORY_TYPES_MAX, MemoryProperties, Requirements};
-use crate::error::AllocError;
-use crate::request::{Access, Mapping, Request, Wish};
+use crate::device::{
+    DedicatedWish, Device, DeviceProperties, MEMORY_TYPES_MAX, MemoryProperties, Requirements,
+};
+use crate::error::{AllocError, Contradiction};
+use crate::request::{Access, Mapping, Placement, Request, Search, Wish};
 use core::fmt;
 
 /// Types that only those get who require or prefer them.
@@ -65,6 +67,7 @@ const fn preferences(access: Access) -> &'static [Preference] {
         Access::DeviceOnly => DEVICE_ONLY,
         Access::HostWrites => HOST_WRITES,
         Access::HostReads | Access::HostRandom => HOST_READS,
+        Access::Stated => &[],
     }
 }
 
@@ -91,15 +94,19 @@ pub fn judge(has: MemoryProperties, is_allowed: bool, wish: &Wish<'_>) -> Verdic
         return Verdict::NotAllowed;
     }
     let needs = required(wish);
-    let special = (has & SPECIAL) - wish.required - wish.preferred;
+    let special = match wish.access {
+        Access::Stated => MemoryProperties::empty(),
+        _ => (has & SPECIAL) - wish.required - wish.preferred,
+    };
     if !has.contains(needs) {
         return Verdict::Lacks(needs - has);
     }
     if !special.is_empty() {
         return Verdict::Special(special);
     }
-    let missed = missed(wish.access, wish.required | wish.preferred, has);
-    let own = (wish.preferred - has).bits().count_ones() * USER_WEIGHT;
+    let missed = missed(wish.access, wish.required | wish.preferred | wish.avoided, has);
+    let own = (wish.preferred - has).bits().count_ones() + (wish.avoided & has).bits().count_ones();
+    let own = own * USER_WEIGHT;
     Verdict::Fits { cost: own + missed.map(|preference| preference.weight).sum::<u32>() }
 }
 
@@ -138,19 +145,23 @@ impl Ranking {
     /// Ranks the types of a device that will do for `wish`.
     #[must_use]
     pub fn new(properties: &DeviceProperties, wish: &Wish<'_>) -> Self {
-        let mut ranked: Vec<_> = (0u8..)
-            .zip(&properties.memory_types)
-            .filter_map(|(index, kind)| match judge(kind.properties, true, wish) {
-                Verdict::Fits { cost } => Some((cost, index)),
-                _ => None,
-            })
-            .collect();
-        ranked.sort_unstable();
-        let (mut types, mut costs) = ([0; MEMORY_TYPES_MAX], [0; MEMORY_TYPES_MAX]);
-        for (place, (cost, index)) in ranked.iter().enumerate() {
-            (costs[place], types[place]) = (*cost, *index);
+        let mut ranking = Self::NONE;
+        for (index, kind) in (0u8..).zip(&properties.memory_types) {
+            if let Verdict::Fits { cost } = judge(kind.properties, true, wish) {
+                ranking.insert(index, cost);
+            }
         }
-        Self { types, costs, len: ranked.len() }
+        ranking
+    }
+
+    /// Puts a type behind all that cost as much or less. This is done for each special wish, so it
+    /// allocates nothing.
+    fn insert(&mut self, memory_type: u8, cost: u32) {
+        let place = self.costs[..self.len].partition_point(|&other| other <= cost);
+        self.costs.copy_within(place..self.len, place + 1);
+        self.types.copy_within(place..self.len, place + 1);
+        (self.costs[place], self.types[place]) = (cost, memory_type);
+        self.len += 1;
     }
 
     /// Returns the types among `allowed` (a bit each), the best first, with their costs.
@@ -194,6 +205,23 @@ pub fn validate<D: Device>(
     Ok(best)
 }
 
+/// Finds wishes that contradict the resource's needs or each other, in blocks that have an upper
+/// end or not.
+pub fn expect_possible<D: Device>(
+    request: &Request<'_, D>,
+    has_upper_end: bool,
+) -> Result<(), Contradiction> {
+    let Request { requirements, ref wish, .. } = *request;
+    let is_existing = wish.placement == Placement::Existing;
+    if is_existing && requirements.dedicated == DedicatedWish::Required {
+        return Err(Contradiction::NewBlockForbidden);
+    }
+    if wish.search == Search::UpperAddress && !has_upper_end {
+        return Err(Contradiction::NoUpperEnd);
+    }
+    Ok(())
+}
+
 /// As [`validate`], when only one type is to be had.
 pub fn validate_for_type<D: Device>(
     request: &Request<'_, D>,
@@ -230,6 +258,8 @@ pub struct Explanation {
     pub required: MemoryProperties,
     /// What the user prefers.
     pub preferred: MemoryProperties,
+    /// What the user avoids.
+    pub avoided: MemoryProperties,
     /// Number, properties and verdict of each type, the best first.
     pub types: Vec<(u32, MemoryProperties, Verdict)>,
 }
@@ -241,7 +271,7 @@ impl Explanation {
         let mut types: Vec<_> = (0..)
             .zip(&properties.memory_types)
             .map(|(index, kind)| {
-                let is_allowed = allowed >> index & 1 == 1;
+                let is_allowed = (allowed & wish.memory_types) >> index & 1 == 1;
                 (index, kind.properties, judge(kind.properties, is_allowed, wish))
             })
             .collect();
@@ -249,8 +279,8 @@ impl Explanation {
             Verdict::Fits { cost } => (cost, index),
             _ => (u32::MAX, index),
         });
-        let Wish { access, required, preferred, .. } = *wish;
-        Self { access, required, preferred, types }
+        let Wish { access, required, preferred, avoided, .. } = *wish;
+        Self { access, required, preferred, avoided, types }
     }
 }
 
@@ -275,11 +305,13 @@ impl fmt::Display for Explanation {
 impl Explanation {
     fn misses(&self, has: MemoryProperties, cost: u32) -> String {
         let own = names(self.preferred - has).into_iter().map(|name| format!("without {name}"));
-        let missed = missed(self.access, self.required | self.preferred, has).map(|preference| {
+        let avoided = names(self.avoided & has).into_iter().map(|name| format!("has {name}"));
+        let said = self.required | self.preferred | self.avoided;
+        let missed = missed(self.access, said, has).map(|preference| {
             let word = if preference.wanted { "without" } else { "has" };
             format!("{word} {}", names(preference.property).join("+"))
         });
-        format!("cost {cost}: {}", own.chain(missed).collect::<Vec<_>>().join(", "))
+        format!("cost {cost}: {}", own.chain(avoided).chain(missed).collect::<Vec<_>>().join(", "))
     }
 }
 

@@ -4,6 +4,7 @@
 //! in them. The Vulkan back end and the [software device](crate::sim) implement both. Bits,
 //! limits and rules are those of Vulkan, under the names that the rest of Polder uses.
 
+use crate::usage::UsedBy;
 use bitflags::bitflags;
 use core::fmt::Debug;
 use core::ops::Range;
@@ -345,6 +346,12 @@ pub unsafe trait Resources: Device {
 
     /// Tells whether the buffer's memory must be able to have a device address.
     fn needs_device_address(&self, info: &Self::BufferInfo<'_>) -> bool;
+
+    /// Tells what uses such a buffer.
+    fn buffer_used_by(&self, info: &Self::BufferInfo<'_>) -> UsedBy;
+
+    /// Tells what uses such an image.
+    fn image_used_by(&self, info: &Self::ImageInfo<'_>) -> UsedBy;
 
     /// Returns the layout that `info` asks for.
     fn tiling(&self, info: &Self::ImageInfo<'_>) -> Tiling;

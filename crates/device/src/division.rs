@@ -101,6 +101,12 @@ pub unsafe trait Division: Debug + Send + 'static {
         u64::MAX
     }
 
+    /// Tells whether [`Search::UpperAddress`] is served; a strategy refuses it where it is not.
+    fn has_upper_end(config: &Self::Config) -> bool {
+        let _ = config;
+        false
+    }
+
     /// Hands out a part, or nothing when no fitting one is found; nothing has changed then.
     fn allocate(&mut self, ask: &Ask) -> Option<Part>;
 

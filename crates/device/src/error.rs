@@ -36,12 +36,35 @@ pub enum AllocError {
         /// What it can give.
         most: u64,
     },
+    /// What is wished for contradicts itself: the request can never succeed.
+    #[error(transparent)]
+    Contradiction(#[from] Contradiction),
     /// There is no room now: free something, or raise the limit that is named.
     #[error(transparent)]
     OutOfMemory(#[from] Shortage),
     /// The device failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
+}
+
+/// Two things that cannot both be had. Give one of them up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Contradiction {
+    /// The resource works only in a block of its own, and no new block may be taken.
+    #[error("the resource needs a block of its own, and a new block is forbidden")]
+    NewBlockForbidden,
+    /// An upper address is asked for where parts are placed upwards alone: ask for it of a general
+    /// block or of a double stack.
+    #[error("a stack or a ring has no upper end")]
+    NoUpperEnd,
+    /// The memory is to be mapped, and no access of the host was announced.
+    #[error("memory that is mapped needs an access of the host")]
+    MappedWithoutHostAccess,
+    /// The usage follows from what the resource is for, and that is not known: name the resource,
+    /// or another usage.
+    #[error("this usage is chosen by what the resource is for, which is unknown")]
+    UnknownUse,
 }
 
 /// The state of a heap that had no room for a request. Bytes.
@@ -100,6 +123,9 @@ pub enum ShortageCause {
     /// The driver could not map the block.
     #[error("the block could not be mapped")]
     Mapping,
+    /// No block has room, and the wish forbids a new one.
+    #[error("no block has room, and a new one is forbidden")]
+    NewBlockForbidden,
     /// The strategy's blocks hold no allocation of this size.
     #[error("the strategy serves no such size and alignment, and at most {size_max} bytes")]
     Strategy {

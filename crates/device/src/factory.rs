@@ -6,9 +6,10 @@
 use crate::allocation::Allocation;
 use crate::allocator::{Freeable, Waiting};
 use crate::device::{Resource, Resources};
-use crate::error::{CreateError, FreeError};
+use crate::error::{Contradiction, CreateError, FreeError};
 use crate::request::{Request, Wish};
 use crate::strategy::Strategy;
+use crate::usage::Intent;
 use core::fmt;
 
 /// Which sort of resource a [`Bound`] is.
@@ -119,6 +120,34 @@ fn destroy<D: Resources>(device: &D, resource: Resource<D::Buffer, D::Image>) {
 
 /// Makes and destroys resources with their memory, over any strategy.
 pub trait Factory<D: Resources>: Strategy<D> {
+    /// Returns the wish for a buffer that somebody who knows VMA would make.
+    ///
+    /// # Errors
+    ///
+    /// As [`Intent::wish`].
+    fn buffer_wish(
+        &self,
+        info: &D::BufferInfo<'_>,
+        intent: &Intent,
+    ) -> Result<Wish<'static>, Contradiction> {
+        let device = self.device();
+        intent.wish(device.properties().kind, device.buffer_used_by(info))
+    }
+
+    /// Returns the wish for an image that somebody who knows VMA would make.
+    ///
+    /// # Errors
+    ///
+    /// As [`Intent::wish`].
+    fn image_wish(
+        &self,
+        info: &D::ImageInfo<'_>,
+        intent: &Intent,
+    ) -> Result<Wish<'static>, Contradiction> {
+        let device = self.device();
+        intent.wish(device.properties().kind, device.image_used_by(info))
+    }
+
     /// Creates a buffer, allocates memory for it and binds the two.
     ///
     /// # Errors

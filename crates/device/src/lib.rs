@@ -25,6 +25,7 @@ pub mod snapshot;
 pub mod strategy;
 mod supply;
 mod sync;
+pub mod usage;
 pub mod virtual_block;
 
 pub use allocation::{Allocation, AllocationId, AllocatorId, HostPointer};
@@ -35,14 +36,19 @@ pub use device::{
     DedicatedWish, Device, DeviceError, DeviceKind, DeviceProperties, MemoryProperties,
     Requirements, Resource, Resources, Tiling,
 };
-pub use error::{AllocError, CreateError, FreeError, MapError, Misuse, Shortage, ShortageCause};
+pub use error::{
+    AllocError, Contradiction, CreateError, FreeError, MapError, Misuse, Shortage, ShortageCause,
+};
 pub use factory::{Buffer, Factory, Image};
 pub use growth::Growth;
 pub use owned::{Owned, OwnedAllocation, OwnedBuffer, OwnedImage};
 pub use ranges::{BufferArena, BufferRange, RangeRequest};
-pub use request::{Access, BudgetRule, Lifetime, Mapping, Placement, Request, Search, Wish};
+pub use request::{
+    Access, Aliasing, BudgetRule, Lifetime, Mapping, Placement, Request, Search, Wish,
+};
 pub use snapshot::{Leak, LeakReport, Snapshot};
 pub use strategy::Strategy;
+pub use usage::{HostAccess, Intent, Usage, UsedBy};
 pub use virtual_block::{
     Algorithm, VirtualAllocation, VirtualBlock, VirtualError, VirtualInfo, VirtualMisuse,
     VirtualPart, VirtualRequest,

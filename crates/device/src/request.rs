@@ -1,6 +1,6 @@
 //! What a user asks for: who touches the memory and how, and what else matters.
 
-use crate::device::{Device, MemoryProperties, Requirements, Resource, Tiling};
+use crate::device::{DedicatedWish, Device, MemoryProperties, Requirements, Resource, Tiling};
 use serde::{Deserialize, Serialize};
 
 pub use polder_core::space::Strategy as Search;
@@ -19,17 +19,21 @@ pub enum Access {
     HostReads,
     /// The host reads and writes anywhere: cached memory is wanted.
     HostRandom,
+    /// Nothing is said by this: what [`Wish::required`], [`Wish::preferred`] and [`Wish::avoided`]
+    /// name counts alone, each property as much as another. The choice of VMA, made so by an
+    /// [`Intent`](crate::Intent).
+    Stated,
 }
 
 impl Access {
     /// Every access.
-    pub const ALL: [Self; 4] =
-        [Self::DeviceOnly, Self::HostWrites, Self::HostReads, Self::HostRandom];
+    pub const ALL: [Self; 5] =
+        [Self::DeviceOnly, Self::HostWrites, Self::HostReads, Self::HostRandom, Self::Stated];
 
-    /// Tells whether the host touches the memory.
+    /// Tells whether the host surely touches the memory.
     #[must_use]
     pub const fn is_host(self) -> bool {
-        !matches!(self, Self::DeviceOnly)
+        matches!(self, Self::HostWrites | Self::HostReads | Self::HostRandom)
     }
 }
 
@@ -53,6 +57,19 @@ pub enum Placement {
     Auto,
     /// A block of its own.
     Dedicated,
+    /// In a block that is there already: no call of the driver, and an error when none has room.
+    Existing,
+}
+
+/// Whether a block of its own is for its resource alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Aliasing {
+    /// One resource: the driver is told which.
+    #[default]
+    Never,
+    /// Other resources will lie in the same bytes: the driver is not told of one, unless it
+    /// requires that.
+    Allowed,
 }
 
 /// When the allocation has a host pointer.
@@ -61,8 +78,10 @@ pub enum Mapping {
     /// Between calls of map and unmap.
     #[default]
     Counted,
-    /// All its life: the handle brings the pointer.
+    /// All its life: the handle brings the pointer, and the memory is visible to the host.
     Persistent,
+    /// All its life where the memory happens to be visible to the host, and otherwise never.
+    WhereVisible,
 }
 
 /// Whether the driver's budget is a wall.
@@ -89,10 +108,18 @@ pub struct Wish<'a> {
     pub required: MemoryProperties,
     /// Properties that it had better have, beside those that `access` prefers.
     pub preferred: MemoryProperties,
+    /// Properties that it had better not have.
+    pub avoided: MemoryProperties,
+    /// The memory types that will do, a bit each, beside what the resource says.
+    pub memory_types: u32,
+    /// What the offset is a multiple of, beside what the resource needs: bytes, a power of two.
+    pub align: u64,
     /// How long it lives.
     pub lifetime: Lifetime,
     /// Whether it may share its block.
     pub placement: Placement,
+    /// Whether other resources may share its bytes.
+    pub aliasing: Aliasing,
     /// When it has a host pointer.
     pub mapping: Mapping,
     /// Whether the budget is a wall.
@@ -112,8 +139,12 @@ impl Default for Wish<'_> {
             access: Access::default(),
             required: MemoryProperties::empty(),
             preferred: MemoryProperties::empty(),
+            avoided: MemoryProperties::empty(),
+            memory_types: u32::MAX,
+            align: 1,
             lifetime: Lifetime::default(),
             placement: Placement::default(),
+            aliasing: Aliasing::default(),
             mapping: Mapping::default(),
             budget: BudgetRule::default(),
             search: Search::default(),
@@ -150,10 +181,24 @@ pub struct Request<'a, D: Device> {
 }
 
 impl<'a, D: Device> Request<'a, D> {
-    /// A request for plain memory, as for a buffer.
+    /// A request for plain memory, as for a buffer. What the wish says of memory types and
+    /// alignment goes into the requirements.
     #[must_use]
     pub const fn new(requirements: Requirements, wish: Wish<'a>) -> Self {
+        let mut requirements = requirements;
+        requirements.memory_types &= wish.memory_types;
+        // One that is no power of two is kept, to be refused.
+        let is_wider = wish.align > requirements.align || !wish.align.is_power_of_two();
+        if is_wider && requirements.align.is_power_of_two() {
+            requirements.align = wish.align;
+        }
         let tiling = Tiling::Linear;
         Self { requirements, tiling, device_address: false, resource: None, wish }
+    }
+
+    /// Whether a block of its own is for the resource alone.
+    pub(crate) fn is_for_one(&self) -> bool {
+        self.wish.aliasing == Aliasing::Never
+            || self.requirements.dedicated == DedicatedWish::Required
     }
 }

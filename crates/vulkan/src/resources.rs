@@ -8,7 +8,7 @@ use ash::{khr, vk};
 use core::num::NonZeroU64;
 use polder_device::ranges::Divisible;
 use polder_device::{
-    DedicatedWish, Device, DeviceError, Requirements, Resource, Resources, Tiling,
+    DedicatedWish, Device, DeviceError, Requirements, Resource, Resources, Tiling, UsedBy,
 };
 
 /// The two questions that also tell the driver's wish for a block alone.
@@ -121,6 +121,16 @@ unsafe impl Resources for Vulkan {
 
     fn needs_device_address(&self, info: &vk::BufferCreateInfo<'_>) -> bool {
         info.usage.contains(vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS)
+    }
+
+    fn buffer_used_by(&self, info: &vk::BufferCreateInfo<'_>) -> UsedBy {
+        let transfers = vk::BufferUsageFlags::TRANSFER_SRC | vk::BufferUsageFlags::TRANSFER_DST;
+        used_by(info.usage.is_empty(), transfers.contains(info.usage))
+    }
+
+    fn image_used_by(&self, info: &vk::ImageCreateInfo<'_>) -> UsedBy {
+        let transfers = vk::ImageUsageFlags::TRANSFER_SRC | vk::ImageUsageFlags::TRANSFER_DST;
+        used_by(info.usage.is_empty(), transfers.contains(info.usage))
     }
 
     fn tiling(&self, info: &vk::ImageCreateInfo<'_>) -> Tiling {
@@ -239,6 +249,15 @@ pub(crate) fn load_address(
         let extension = khr::buffer_device_address::Device::new(instance, device);
         extension.fp().get_buffer_device_address_khr
     })
+}
+
+/// Usage flags that stand in a chained structure leave the create info's own empty.
+const fn used_by(is_unknown: bool, is_transfers: bool) -> UsedBy {
+    match (is_unknown, is_transfers) {
+        (true, _) => UsedBy::Unknown,
+        (false, true) => UsedBy::Transfers,
+        (false, false) => UsedBy::Device,
+    }
 }
 
 /// Asks as in Vulkan 1.0, where no driver tells a wish.

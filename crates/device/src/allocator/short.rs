@@ -3,7 +3,7 @@
 use super::{Allocator, threads};
 use crate::allocation::Allocation;
 use crate::arena::{Arena, Session};
-use crate::choice::Ranking;
+use crate::choice::{Ranking, expect_possible};
 use crate::device::{DedicatedWish, Device};
 use crate::division::mixed::Mixed;
 use crate::error::{AllocError, ShortageCause};
@@ -19,7 +19,9 @@ impl<D: Device> Allocator<D> {
         match request.requirements.dedicated {
             _ if request.wish.placement == Placement::Dedicated => true,
             DedicatedWish::Required => true,
-            DedicatedWish::Preferred => self.supply.has_blocks_to_spare(),
+            DedicatedWish::Preferred => {
+                request.wish.placement == Placement::Auto && self.supply.has_blocks_to_spare()
+            }
             DedicatedWish::None => false,
         }
     }
@@ -68,6 +70,7 @@ impl<D: Device> Allocator<D> {
         ranking: &Ranking,
         request: &Request<'_, D>,
     ) -> Result<Allocation<D>, AllocError> {
+        expect_possible(request, request.wish.lifetime == Lifetime::General)?;
         let rules: &[_] = match request.wish.budget {
             BudgetRule::Within => &[BudgetRule::Within],
             BudgetRule::Prefer => &[BudgetRule::Within, BudgetRule::Prefer],
@@ -104,6 +107,10 @@ impl<D: Device> Allocator<D> {
 
     /// Does everything to get memory of one type.
     fn obtain(&self, memory_type: u32, request: &Request<'_, D>, rule: BudgetRule) -> Outcome<D> {
+        if request.wish.placement == Placement::Existing {
+            let placed = self.place_anywhere(memory_type, request)?;
+            return placed.ok_or(Refusal::Short(ShortageCause::NewBlockForbidden));
+        }
         let alone = self.is_alone(request);
         let first = self.take(memory_type, request, rule, alone);
         let Err(Refusal::Short(cause)) = first else { return first };

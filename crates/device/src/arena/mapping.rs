@@ -30,7 +30,7 @@ impl<D: Device, V: Division> State<D, V> {
     #[inline]
     pub(super) fn prepare(&mut self, block: u32, mapping: Mapping) -> Result<(), DeviceError> {
         match mapping {
-            Mapping::Counted => Ok(()),
+            Mapping::Counted | Mapping::WhereVisible => Ok(()),
             Mapping::Persistent => self.map_block(block).map(|_| ()),
         }
     }

@@ -120,6 +120,10 @@ unsafe impl Division for Linear {
         }
     }
 
+    fn has_upper_end(config: &Config) -> bool {
+        matches!(config.mode, Mode::DoubleStack | Mode::Adaptive)
+    }
+
     fn allocate(&mut self, ask: &Ask) -> Option<Part> {
         debug_assert!(ask.size > 0, "a part has at least one byte");
         let wants_upper = ask.search == Search::UpperAddress;
@@ -127,7 +131,7 @@ unsafe impl Division for Linear {
             self.mode = if wants_upper { Mode::DoubleStack } else { Mode::Ring };
         }
         let upper = self.mode == Mode::DoubleStack && wants_upper;
-        if self.adapts && wants_upper && !upper {
+        if wants_upper && !upper {
             return None;
         }
         let (before, offset) = if upper {
@@ -335,7 +339,8 @@ mod tests {
             let mut live = VecDeque::new();
             for step in 0..if cfg!(miri) { 500 } else { 50_000_u32 } {
                 let tiling = if step % 3 == 0 { Tiling::Linear } else { Tiling::Optimal };
-                let search = if step % 2 == 0 { Search::Quick } else { Search::UpperAddress };
+                let upper = mode == Mode::DoubleStack && step % 2 == 1;
+                let search = if upper { Search::UpperAddress } else { Search::Quick };
                 let size = 1 + u64::from(step % 77);
                 let ask = Ask { size, align: 16, tiling, search, slot: step };
                 live.push_back(linear.allocate(&ask).unwrap().key);

@@ -44,6 +44,10 @@ unsafe impl Division for Mixed {
         }
     }
 
+    fn has_upper_end(config: &Config) -> bool {
+        *config == Config::General
+    }
+
     #[inline]
     fn allocate(&mut self, ask: &Ask) -> Option<Part> {
         of_either!(self, division => division.allocate(ask))

@@ -61,6 +61,10 @@ unsafe impl Division for Tlsf {
         Self { space, granularity, align_least: config.align_least }
     }
 
+    fn has_upper_end(_: &Config) -> bool {
+        true
+    }
+
     #[inline]
     fn allocate(&mut self, ask: &Ask) -> Option<Part> {
         let request = Request {

@@ -7,7 +7,7 @@ use super::bind::Binding;
 use super::failure::Call;
 use super::handle::{Buffer, Image, Memory};
 use super::memory::Quiet;
-use super::resources::{BufferInfo, BufferUsage, ImageInfo, buffer_align};
+use super::resources::{BufferInfo, BufferUsage, ImageInfo, ImageUsage, buffer_align};
 use super::state::Direction;
 use super::work::{BufferCopy, Extent, ImageCopy};
 use super::{Sim, SimOrder, SimResource};
@@ -16,6 +16,7 @@ use crate::device::{
     Resource, Resources, Tiling,
 };
 use crate::ranges::Divisible;
+use crate::usage::UsedBy;
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::ptr::NonNull;
@@ -88,6 +89,14 @@ unsafe impl Resources for Sim {
 
     fn needs_device_address(&self, info: &BufferInfo) -> bool {
         info.usage.contains(BufferUsage::DEVICE_ADDRESS)
+    }
+
+    fn buffer_used_by(&self, info: &BufferInfo) -> UsedBy {
+        if BufferUsage::TRANSFER.contains(info.usage) { UsedBy::Transfers } else { UsedBy::Device }
+    }
+
+    fn image_used_by(&self, info: &ImageInfo) -> UsedBy {
+        if ImageUsage::TRANSFER.contains(info.usage) { UsedBy::Transfers } else { UsedBy::Device }
     }
 
     fn tiling(&self, info: &ImageInfo) -> Tiling {

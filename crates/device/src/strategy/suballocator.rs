@@ -3,7 +3,7 @@
 use super::{Coherence, Strategy};
 use crate::allocation::{Allocation, AllocationId, AllocatorId, HostPointer};
 use crate::arena::{Arena, Config, Kept};
-use crate::choice::validate_for_type;
+use crate::choice::{expect_possible, validate_for_type};
 use crate::device::{DedicatedWish, Device};
 use crate::division::{Division, buddy, linear, slab, tlsf, whole};
 use crate::error::{AllocError, FreeError, MapError, Misuse, ShortageCause};
@@ -137,6 +137,9 @@ impl<D: Device, V: Division> Suballocator<D, V> {
             match self.arena.place(session, request) {
                 Ok(Some(allocation)) => Ok(allocation),
                 Err(error @ Refusal::Device(_)) => Err(error),
+                _ if request.wish.placement == Placement::Existing => {
+                    Err(Refusal::Short(ShortageCause::NewBlockForbidden))
+                }
                 _ => self.arena.grow(session, request, rule),
             }
         })
@@ -153,11 +156,17 @@ unsafe impl<D: Device, V: Division> Strategy<D> for Suballocator<D, V> {
     fn allocate(&self, request: &Request<'_, D>) -> Result<Allocation<D>, AllocError> {
         let memory_type = self.arena.config().memory_type;
         validate_for_type(request, self.arena.supply().properties(), memory_type)?;
+        expect_possible(request, V::has_upper_end(&self.arena.config().division))?;
         let must_be_alone = V::ALONE
             || request.wish.placement == Placement::Dedicated
             || request.requirements.dedicated == DedicatedWish::Required;
-        let alone = must_be_alone || request.requirements.dedicated == DedicatedWish::Preferred;
+        let may_be_alone = request.wish.placement == Placement::Auto;
+        let prefers = request.requirements.dedicated == DedicatedWish::Preferred;
+        let alone = must_be_alone || may_be_alone && prefers;
         let mut result = self.take(request, alone);
+        if request.wish.placement == Placement::Existing {
+            return result.map_err(|refusal| self.refuse(refusal, request));
+        }
         if is_short(&result) {
             // Its own empty blocks may be what fills the heap.
             self.trim();
