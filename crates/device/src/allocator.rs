@@ -10,27 +10,30 @@
 //! empty blocks that were kept, a block of exactly the size, the next memory type.
 
 mod frames;
+mod pools;
 mod report;
 mod short;
 mod threads;
 
 pub use frames::{Freeable, Waiting};
+pub use pools::PoolSetup;
 pub(crate) use threads::{home, processors};
 
 use crate::allocation::{Allocation, AllocationId, AllocatorId, HostPointer};
-use crate::arena::{Arena, Coherence, Config, Kept};
+use crate::arena::{Arena, Coherence, Config, Kept, Rules};
 use crate::choice::{Explanation, Ranking, validate};
 use crate::device::{Device, DeviceProperties};
+use crate::division::linear;
 use crate::division::mixed::{self, Mixed};
 use crate::error::{AllocError, FreeError, MapError, Misuse};
 use crate::growth::Growth;
 use crate::request::{Access, Lifetime, Mapping, Request, Wish};
 use crate::snapshot::LeakReport;
-use crate::strategy::Strategy;
+use crate::strategy::{Pool, Strategy};
 use crate::supply::{Refusal, Supply};
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 /// How an [`Allocator`] is made.
 #[derive(Clone, Debug, Default)]
@@ -50,6 +53,8 @@ pub struct Options {
 pub const ARENAS_MAX: u32 = 64;
 /// As many as are made when nobody says.
 const ARENAS_DEFAULT_MAX: usize = 8;
+/// How blocks for what lives shortly are parted.
+const RING: mixed::Config = mixed::Config::Linear(linear::Config { mode: linear::Mode::Ring });
 /// The lifetimes that have arenas of their own.
 const LIFETIMES: u32 = 2;
 
@@ -83,6 +88,8 @@ pub struct Allocator<D: Device> {
     frames: frames::Frames<D>,
     /// How many passes of defragmentation were begun.
     passes: AtomicU64,
+    /// Those that may still be in use; looked at for reports alone.
+    pools: Mutex<Vec<Weak<Pool<D>>>>,
 }
 
 impl<D: Device> Allocator<D> {
@@ -105,7 +112,8 @@ impl<D: Device> Allocator<D> {
         let arenas = (0..arenas).map(|_| OnceLock::new()).collect();
         let (id, frames) = (AllocatorId::fresh(), frames::Frames::default());
         let passes = AtomicU64::new(0);
-        Self { id, supply, options, arena_count, arenas, rankings, frames, passes }
+        let pools = Mutex::new(Vec::new());
+        Self { id, supply, options, arena_count, arenas, rankings, frames, passes, pools }
     }
 
     /// Returns what tells this allocator's handles from others'.
@@ -213,10 +221,11 @@ impl<D: Device> Allocator<D> {
             allocator: self.id,
             index,
             memory_type,
-            division: if short_lived { mixed::Config::ShortLived } else { mixed::Config::General },
+            division: if short_lived { RING } else { mixed::Config::default() },
             kept: if short_lived { Kept::Recent } else { Kept::Share },
             growth: self.options.growth.unwrap_or_else(|| Growth::of_heap(heap.size)),
             backtraces: self.options.backtraces,
+            rules: Rules::default(),
         };
         Arena::new(config, self.supply.clone())
     }

@@ -21,12 +21,14 @@ mod account;
 mod mapping;
 mod moves;
 mod packing;
+mod rules;
 mod shelves;
 mod state;
 
 pub use mapping::{Coherence, check_range};
 pub use moves::Refused;
 pub use packing::{Effort, Left, Outcome, Packing};
+pub use rules::{Neighbours, Rules};
 pub use state::{Kept, State};
 
 use crate::allocation::{Allocation, AllocationId, AllocatorId};
@@ -35,7 +37,7 @@ use crate::division::{Ask, Division, Part};
 use crate::error::{Misuse, ShortageCause};
 use crate::growth::Growth;
 use crate::handover::{Handover, Held};
-use crate::request::{BudgetRule, Mapping, Request};
+use crate::request::{BudgetRule, Mapping, Request, Wish};
 use crate::supply::{Refusal, Supply};
 use polder_core::stats::Stats;
 use polder_core::table::{Key, Stale};
@@ -44,7 +46,7 @@ use std::sync::Arc;
 
 /// What an arena is made with.
 #[derive(Clone, Debug)]
-pub struct Config<V: Division> {
+pub struct Config<D: Device, V: Division> {
     /// Whose it is.
     pub allocator: AllocatorId,
     /// Its number with its allocator.
@@ -59,16 +61,18 @@ pub struct Config<V: Division> {
     pub kept: Kept,
     /// Whether each allocation remembers where it was made.
     pub backtraces: bool,
+    /// What a user says of its blocks.
+    pub rules: Rules<D::Extra>,
 }
 
 /// See the [module](self). Two arenas share no cache line, nor the pair that processors fetch.
 #[derive(Debug)]
 #[repr(align(128))]
 pub struct Arena<D: Device, V: Division> {
-    config: Config<V>,
+    config: Config<D, V>,
     supply: Arc<Supply<D>>,
-    /// What every offset is a multiple of: the atom where host and device are not coherent, so
-    /// that no two allocations share one.
+    /// What every offset is a multiple of: at least the atom where host and device are not
+    /// coherent, so that no two allocations share one.
     align_least: u64,
     /// What [`Mapping::WhereVisible`] means for this memory.
     where_visible: Mapping,
@@ -80,7 +84,7 @@ pub type Session<'a, D, V> = Held<'a, State<D, V>>;
 
 impl<D: Device, V: Division> Arena<D, V> {
     /// Makes an arena without blocks.
-    pub fn new(config: Config<V>, supply: Arc<Supply<D>>) -> Self {
+    pub fn new(config: Config<D, V>, supply: Arc<Supply<D>>) -> Self {
         let properties = supply.properties();
         let memory_type = properties.memory_types[config.memory_type as usize];
         let align_least = if needs_flush(memory_type.properties) {
@@ -88,14 +92,16 @@ impl<D: Device, V: Division> Arena<D, V> {
         } else {
             1
         };
+        let align_least = align_least.max(config.rules.align);
         let is_visible = memory_type.properties.contains(MemoryProperties::HOST_VISIBLE);
         let where_visible = if is_visible { Mapping::Persistent } else { Mapping::Counted };
-        let shared = Handover::new(State::new(supply.clone(), config.kept));
+        let state = State::new(supply.clone(), config.kept, config.rules.blocks_least);
+        let shared = Handover::new(state);
         Self { config, supply, align_least, where_visible, shared }
     }
 
     /// Returns what the arena was made with.
-    pub const fn config(&self) -> &Config<V> {
+    pub const fn config(&self) -> &Config<D, V> {
         &self.config
     }
 
@@ -173,13 +179,16 @@ impl<D: Device, V: Division> Arena<D, V> {
             let size_max = V::size_max(&config.division);
             Refusal::Short(ShortageCause::Strategy { size_max })
         };
+        if config.rules.block_size.is_some() {
+            return self.grow_by_rule(session, request, rule);
+        }
         let suggested = self.block_size(ask.size);
         let first = V::block_size(&config.division, ask.size, ask.align, suggested);
         let first = first.ok_or_else(refused)?;
         let least = V::block_size_least(&config.division, ask.size, ask.align);
         let mut refusal = Refusal::Short(ShortageCause::Driver);
         for size in Growth::sizes(first, least) {
-            match self.take_block(session, request, size, rule) {
+            match self.take_block(session, self.mapping(request), size, rule) {
                 Ok(block) => {
                     let placed = self.place_first(session, request, block)?;
                     return placed.ok_or_else(refused);
@@ -232,16 +241,17 @@ impl<D: Device, V: Division> Arena<D, V> {
     fn take_block(
         &self,
         session: &mut Session<'_, D, V>,
-        request: &Request<'_, D>,
+        mapping: Mapping,
         size: u64,
         rule: BudgetRule,
     ) -> Result<u32, Refusal> {
-        let granularity = self.supply.properties().limits.granularity;
+        self.expect_allowed(session, size)?;
+        let granularity = self.granularity();
         // First, for a user's own division may panic.
         let division = V::new(&self.config.division, size, granularity);
         let grant = self.supply.acquire(&self.order(size, None), rule)?;
         let block = session.add(Block::shared(grant, division));
-        match session.prepare(block, self.mapping(request)) {
+        match session.prepare(block, mapping) {
             Ok(()) => Ok(block),
             Err(error) => {
                 // At once, for a smaller one is asked for next.
@@ -258,6 +268,7 @@ impl<D: Device, V: Division> Arena<D, V> {
         request: &Request<'_, D>,
         rule: BudgetRule,
     ) -> Result<Allocation<D>, Refusal> {
+        self.expect_allowed(session, request.requirements.size)?;
         let key = session.insert().map_err(|_| NO_SLOTS)?;
         let grant =
             self.supply.acquire(&self.order(request.requirements.size, Some(request)), rule);
@@ -381,11 +392,18 @@ impl<D: Device, V: Division> Arena<D, V> {
         }
     }
 
-    fn order(&self, size: u64, alone: Option<&Request<'_, D>>) -> Order<D::Buffer, D::Image> {
+    fn order(
+        &self,
+        size: u64,
+        alone: Option<&Request<'_, D>>,
+    ) -> Order<D::Buffer, D::Image, D::Extra> {
+        let rules = &self.config.rules;
+        let wished = alone.map_or(Wish::PRIORITY_DEFAULT, |request| request.wish.priority);
         Order {
             size,
             memory_type: self.config.memory_type,
-            priority: alone.map_or(0.5, |request| request.wish.priority),
+            priority: rules.priority.unwrap_or(wished),
+            extra: alone.and_then(|request| request.extra.copied()).or(rules.extra),
             device_address: alone.is_none_or(|request| request.device_address),
             dedicated: alone.filter(|request| request.is_for_one()).and_then(|one| one.resource),
         }

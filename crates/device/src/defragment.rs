@@ -218,7 +218,7 @@ impl<D: Device> Allocator<D> {
         }
         let is_wanted = |arena: &&Arena<D, Mixed>| {
             let config = arena.config();
-            config.division == mixed::Config::General
+            matches!(config.division, mixed::Config::Tlsf(_))
                 && options.memory_type.is_none_or(|wanted| wanted == config.memory_type)
         };
         Defragmentation::new(self, *options, self.made_arenas().filter(is_wanted))

@@ -127,7 +127,7 @@ pub enum Resource<B, I> {
 
 /// An order for one block of memory.
 #[derive(Clone, Copy, Debug)]
-pub struct Order<B, I> {
+pub struct Order<B, I, X> {
     /// Bytes, not zero.
     pub size: u64,
     /// Number of the memory type.
@@ -140,6 +140,9 @@ pub struct Order<B, I> {
     /// The one resource that will be bound to it, if it is for one; `size` is then exactly what
     /// that needs.
     pub dedicated: Option<Resource<B, I>>,
+    /// What else the user says of it, in the device's own words: export to other processes and the
+    /// like.
+    pub extra: Option<X>,
 }
 
 /// A range of a mapped block, in bytes.
@@ -202,6 +205,8 @@ pub unsafe trait Device: Send + Sync + 'static {
     type Buffer: Copy + Eq + Debug + Send + Sync + 'static;
     /// An image.
     type Image: Copy + Eq + Debug + Send + Sync + 'static;
+    /// What a user can say of a block beyond what every device knows; passed on as it is.
+    type Extra: Copy + Debug + Send + Sync + 'static;
 
     /// Returns what the device answers once and for all.
     fn properties(&self) -> &DeviceProperties;
@@ -213,7 +218,7 @@ pub unsafe trait Device: Send + Sync + 'static {
     /// Nothing has changed.
     fn allocate(
         &self,
-        order: &Order<Self::Buffer, Self::Image>,
+        order: &Order<Self::Buffer, Self::Image, Self::Extra>,
     ) -> Result<Self::Memory, DeviceError>;
 
     /// Takes a block back; it need not be unmapped.

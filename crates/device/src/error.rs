@@ -54,6 +54,9 @@ pub enum Contradiction {
     /// The resource works only in a block of its own, and no new block may be taken.
     #[error("the resource needs a block of its own, and a new block is forbidden")]
     NewBlockForbidden,
+    /// A block of its own is asked for, or needed, in a pool whose blocks all have one size.
+    #[error("a pool whose blocks have one size has none for one allocation")]
+    BlocksAreShared,
     /// An upper address is asked for where parts are placed upwards alone: ask for it of a general
     /// block or of a double stack.
     #[error("a stack or a ring has no upper end")]

@@ -176,6 +176,9 @@ pub struct Request<'a, D: Device> {
     pub device_address: bool,
     /// The resource, for a block of its own.
     pub resource: Option<Resource<D::Buffer, D::Image>>,
+    /// What else to say of a block of its own, in the device's words. It counts with
+    /// [`Placement::Dedicated`].
+    pub extra: Option<&'a D::Extra>,
     /// What the user wants.
     pub wish: Wish<'a>,
 }
@@ -193,7 +196,7 @@ impl<'a, D: Device> Request<'a, D> {
             requirements.align = wish.align;
         }
         let tiling = Tiling::Linear;
-        Self { requirements, tiling, device_address: false, resource: None, wish }
+        Self { requirements, tiling, device_address: false, resource: None, extra: None, wish }
     }
 
     /// Whether a block of its own is for the resource alone.

@@ -29,6 +29,7 @@
 //!     priority: 0.5,
 //!     device_address: false,
 //!     dedicated: None,
+//!     extra: None,
 //! };
 //! let memory = sim.allocate(&order)?;
 //! // SAFETY: The handles are live, and this thread alone uses them.
@@ -82,7 +83,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// A resource of the software device.
 pub type SimResource = Resource<Buffer, Image>;
 /// An order for a block of the software device.
-pub type SimOrder = Order<Buffer, Image>;
+pub type SimOrder = Order<Buffer, Image, u64>;
 
 /// A device in software. A clone is the same device.
 #[derive(Clone)]
@@ -121,6 +122,8 @@ pub struct BlockInfo {
     pub device_address: bool,
     /// The one resource that it is for.
     pub dedicated: Option<SimResource>,
+    /// What else was said of it, a number that means nothing.
+    pub extra: Option<u64>,
     /// Whether it is mapped.
     pub mapped: bool,
 }

@@ -33,9 +33,9 @@ mod by_reference;
 mod combined;
 mod suballocator;
 
-pub use crate::arena::Coherence;
+pub use crate::arena::{Coherence, Neighbours, Rules};
 pub use combined::{Combined, DevicesDiffer};
-pub use suballocator::{Buddy, Dedicated, Linear, Setup, Slab, Suballocator, Tlsf};
+pub use suballocator::{Buddy, Dedicated, Linear, Pool, Setup, Slab, Suballocator, Tlsf};
 
 use crate::allocation::{Allocation, AllocationId, HostPointer};
 use crate::arena::check_range;

@@ -38,7 +38,7 @@ impl<M> Bytes for Grant<M> {
     }
 }
 
-impl<B, I> Bytes for Order<B, I> {
+impl<B, I, X> Bytes for Order<B, I, X> {
     fn size(&self) -> u64 {
         self.size
     }
@@ -49,7 +49,7 @@ impl<B, I> Bytes for Order<B, I> {
 struct DeviceSource<D>(Arc<D>);
 
 impl<D: Device> Source for DeviceSource<D> {
-    type Order<'a> = Order<D::Buffer, D::Image>;
+    type Order<'a> = Order<D::Buffer, D::Image, D::Extra>;
     type Block = Grant<D::Memory>;
     type Error = DeviceError;
 
@@ -176,7 +176,7 @@ impl<D: Device> Supply<D> {
     /// Takes a block from the device.
     pub fn acquire(
         &self,
-        order: &Order<D::Buffer, D::Image>,
+        order: &Order<D::Buffer, D::Image, D::Extra>,
         rule: BudgetRule,
     ) -> Result<Grant<D::Memory>, Refusal> {
         let limits = &self.properties.limits;

@@ -191,7 +191,7 @@ fn fail_every_call_of<S: Strategy<Sim>>(make: impl Fn(Arc<Sim>, u32) -> S) {
     }
 }
 
-fn setup<C: Default>(memory_type: u32) -> Setup<C> {
+fn setup<C: Default>(memory_type: u32) -> Setup<C, u64> {
     Setup { memory_type, ..Setup::default() }
 }
 

@@ -3,9 +3,9 @@
 
 use polder_device::device::{Order, Resource};
 use polder_device::division::{buddy, linear, slab};
-use polder_device::sim::{BufferInfo, ImageInfo, Layout, Preset, Sim, SimResource};
+use polder_device::sim::{BufferInfo, ImageInfo, Layout, Preset, Sim, SimOrder, SimResource};
 use polder_device::strategy::{
-    Buddy, Coherence, Combined, Dedicated, Linear, Setup, Slab, Suballocator, Tlsf,
+    Buddy, Coherence, Combined, Dedicated, Linear, Rules, Setup, Slab, Suballocator, Tlsf,
 };
 use polder_device::{
     Access, AllocError, Allocation, AllocationId, Allocator, AllocatorId, Factory, FreeError,
@@ -24,8 +24,14 @@ fn visible(sim: &Sim) -> u32 {
     types.iter().position(|kind| kind.properties.contains(P::HOST_VISIBLE)).unwrap() as u32
 }
 
-fn setup<C>(sim: &Sim, division: C) -> Setup<C> {
-    Setup { memory_type: visible(sim), growth: None, limit: None, division }
+/// At most so many bytes.
+fn limited() -> Rules<u64> {
+    Rules { limit: Some(MIB), ..Rules::default() }
+}
+
+fn setup<C>(sim: &Sim, division: C) -> Setup<C, u64> {
+    let (memory_type, rules) = (visible(sim), Rules::default());
+    Setup { memory_type, growth: None, rules, division, name: None }
 }
 
 /// Buffers and images of many sizes, made, written, read, destroyed in another order.
@@ -207,7 +213,7 @@ fn undo_beside_an_empty_block_loses_neither() {
 #[test]
 fn the_cause_is_the_limit_though_the_slabs_would_not_serve_it() {
     let division = slab::Config { size_most: 64 << 10, ..slab::Config::default() };
-    let setup = Setup { limit: Some(MIB), division, ..Setup::default() };
+    let setup = Setup { rules: limited(), division, ..Setup::default() };
     let slab = Slab::new(Arc::new(Sim::preset(Preset::Lavapipe)), setup);
     let dedicated = polder_device::DedicatedWish::Preferred;
     let needs = Requirements { size: 2 * MIB, dedicated, ..Requirements::ANY };
@@ -242,7 +248,7 @@ fn a_strategy_names_the_most_that_it_serves() {
 
 #[test]
 fn a_limit_is_respected() {
-    let setup = Setup { limit: Some(MIB), ..Setup::default() };
+    let setup = Setup { rules: limited(), ..Setup::default() };
     let tlsf: Tlsf<Sim> = Suballocator::new(Arc::new(Sim::preset(Preset::Lavapipe)), setup);
     let needs = Requirements { size: 2 * MIB, ..Requirements::ANY };
     let error = tlsf.allocate(&Request::new(needs, Wish::default())).unwrap_err();
@@ -284,8 +290,15 @@ impl Bump {
 
 use polder_device::Device;
 
-fn order(size: u64) -> Order<polder_device::sim::Buffer, polder_device::sim::Image> {
-    Order { size, memory_type: 0, priority: 0.5, device_address: false, dedicated: None }
+fn order(size: u64) -> SimOrder {
+    Order {
+        size,
+        memory_type: 0,
+        priority: 0.5,
+        device_address: false,
+        dedicated: None,
+        extra: None,
+    }
 }
 
 impl Drop for Bump {

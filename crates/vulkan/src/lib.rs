@@ -48,6 +48,7 @@
 //! ```
 
 mod error;
+mod extra;
 mod features;
 mod modifier;
 mod properties;
@@ -55,6 +56,7 @@ mod relocate;
 mod resources;
 mod vulkan;
 
+pub use extra::{Chain, Extra};
 pub use features::{FeatureStructs, Features};
 pub use relocate::ImageState;
 pub use vulkan::Vulkan;

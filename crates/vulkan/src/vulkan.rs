@@ -11,12 +11,13 @@
 //! 2. No structure of an extension is in a chain unless the features name it.
 
 use crate::error::device_error;
+use crate::extra::{Chain, Extra};
 use crate::features::Features;
 use crate::properties;
 use crate::resources::{Requirements2, load_address};
 use ash::vk;
 use core::fmt;
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 use polder_device::device::{Heap, HeapBudget, MappedRange, Order};
 use polder_device::{Device, DeviceError, DeviceProperties, Resource};
 
@@ -110,7 +111,7 @@ impl Vulkan {
     }
 
     /// Checks what Vulkan leaves to the caller of `vkAllocateMemory`.
-    fn check(&self, order: &Order<vk::Buffer, vk::Image>) -> Result<(), DeviceError> {
+    fn check(&self, order: &Order<vk::Buffer, vk::Image, Extra>) -> Result<(), DeviceError> {
         let invalid = |rule| Err(DeviceError::Invalid { rule });
         let Some(memory_type) = self.properties.memory_types.get(order.memory_type as usize) else {
             return invalid("a block is of one of the device's memory types");
@@ -146,6 +147,7 @@ unsafe impl Device for Vulkan {
     type Memory = vk::DeviceMemory;
     type Buffer = vk::Buffer;
     type Image = vk::Image;
+    type Extra = Extra;
 
     fn properties(&self) -> &DeviceProperties {
         &self.properties
@@ -153,7 +155,7 @@ unsafe impl Device for Vulkan {
 
     fn allocate(
         &self,
-        order: &Order<vk::Buffer, vk::Image>,
+        order: &Order<vk::Buffer, vk::Image, Extra>,
     ) -> Result<vk::DeviceMemory, DeviceError> {
         self.check(order)?;
         let resource = order.dedicated.filter(|_| self.requirements2.is_some());
@@ -168,9 +170,18 @@ unsafe impl Device for Vulkan {
             .memory_priority
             .then(|| vk::MemoryPriorityAllocateInfoEXT::default().priority(order.priority));
 
+        let extra = order.extra.unwrap_or_default();
+        let mut export = (!extra.export.is_empty())
+            .then(|| vk::ExportMemoryAllocateInfo::default().handle_types(extra.export));
+
         let mut info = vk::MemoryAllocateInfo::default()
             .allocation_size(order.size)
             .memory_type_index(order.memory_type);
+        // First of all, for what is pushed comes before it, and the user's chain is not written.
+        info.p_next = extra.chain.map_or(ptr::null(), Chain::first);
+        if let Some(export) = &mut export {
+            info = info.push_next(export);
+        }
         if let Some(dedicated) = &mut dedicated {
             info = info.push_next(dedicated);
         }
@@ -182,7 +193,7 @@ unsafe impl Device for Vulkan {
         }
         // SAFETY: `new`'s caller promises a live device and that a resource named in an order is
         // valid; `check` saw to size, memory type and priority; each chained structure is of a
-        // feature that is enabled.
+        // feature that is enabled, the user's own by the promise that `Chain::new` asks for.
         unsafe { self.device.allocate_memory(&info, None) }.map_err(device_error)
     }
 

@@ -139,6 +139,8 @@ pub struct Note {
 pub struct State<D: Device, V> {
     pub(super) supply: Arc<Supply<D>>,
     kept: Kept,
+    /// So many blocks stay, empty or not.
+    blocks_least: u32,
     blocks: Vec<Option<Block<D, V>>>,
     vacant: Vec<u32>,
     /// The shared blocks, by the room they have.
@@ -161,10 +163,11 @@ pub struct State<D: Device, V> {
 }
 
 impl<D: Device, V: Division> State<D, V> {
-    pub(super) fn new(supply: Arc<Supply<D>>, kept: Kept) -> Self {
+    pub(super) fn new(supply: Arc<Supply<D>>, kept: Kept, blocks_least: u32) -> Self {
         Self {
             supply,
             kept,
+            blocks_least,
             blocks: Vec::new(),
             vacant: Vec::new(),
             shelves: Shelves::new(),
@@ -287,7 +290,7 @@ impl<D: Device, V: Division> State<D, V> {
         self.recent -= self.recent / RECENT_DECAY;
         let size = |state: &Self, index: u32| state.block(index).grant.size;
         let mut total: u64 = self.empty.iter().map(|&index| size(self, index)).sum();
-        while self.empty.len() > 1 {
+        while self.empty.len() > 1 && self.may_lose_block() {
             let largest = self.empty.iter().copied().max_by_key(|&index| size(self, index));
             let largest = largest.expect("there are two");
             total -= size(self, largest);
@@ -332,9 +335,20 @@ impl<D: Device, V: Division> State<D, V> {
 
     /// Takes the empty blocks out.
     pub fn discard_empty(&mut self) {
-        while let Some(&block) = self.empty.last() {
+        while let Some(&block) = self.empty.last()
+            && self.may_lose_block()
+        {
             self.discard(block);
         }
+    }
+
+    fn may_lose_block(&self) -> bool {
+        self.blocks.len() - self.vacant.len() > self.blocks_least as usize
+    }
+
+    /// Tells that nothing lies in a block that was just added.
+    pub(super) fn note_empty(&mut self, block: u32) {
+        self.empty.push(block);
     }
 
     /// Takes back a slot that the user was never told of: a block that was taken for it goes too,

@@ -6,9 +6,15 @@ use super::{Ask, Division, Part, Region, linear, tlsf};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Config {
     /// Anything, freed in any order.
-    General,
-    /// What lives shortly and is freed about in the order of its making.
-    ShortLived,
+    Tlsf(tlsf::Config),
+    /// What is freed about in the order of its making, or the opposite.
+    Linear(linear::Config),
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::Tlsf(tlsf::Config::default())
+    }
 }
 
 /// A block parted for general or for short-lived allocations.
@@ -19,8 +25,6 @@ pub enum Mixed {
     /// A ring.
     ShortLived(linear::Linear),
 }
-
-const RING: linear::Config = linear::Config { mode: linear::Mode::Ring };
 
 macro_rules! of_either {
     ($self:expr, $division:ident => $answer:expr) => {
@@ -37,15 +41,18 @@ unsafe impl Division for Mixed {
 
     fn new(config: &Config, size: u64, granularity: u64) -> Self {
         match config {
-            Config::General => {
-                Self::General(tlsf::Tlsf::new(&tlsf::Config::default(), size, granularity))
+            Config::Tlsf(config) => Self::General(tlsf::Tlsf::new(config, size, granularity)),
+            Config::Linear(config) => {
+                Self::ShortLived(linear::Linear::new(config, size, granularity))
             }
-            Config::ShortLived => Self::ShortLived(linear::Linear::new(&RING, size, granularity)),
         }
     }
 
     fn has_upper_end(config: &Config) -> bool {
-        *config == Config::General
+        match config {
+            Config::Tlsf(config) => tlsf::Tlsf::has_upper_end(config),
+            Config::Linear(config) => linear::Linear::has_upper_end(config),
+        }
     }
 
     #[inline]

@@ -30,6 +30,7 @@ unsafe impl Device for Sim {
     type Memory = Memory;
     type Buffer = Buffer;
     type Image = Image;
+    type Extra = u64;
 
     fn properties(&self) -> &DeviceProperties {
         &self.layout().properties

@@ -264,7 +264,7 @@ impl Block {
         order: &SimOrder,
         properties: MemoryProperties,
     ) -> Result<Self, DeviceError> {
-        let &Order { size, memory_type, priority, device_address, dedicated } = order;
+        let &Order { size, memory_type, priority, device_address, dedicated, extra } = order;
         let take = || {
             let align = layout.properties.limits.map_align_min;
             Store::new(size, align).ok_or(DeviceError::OutOfHostMemory)
@@ -272,8 +272,15 @@ impl Block {
         let has_two_views = properties.contains(MemoryProperties::HOST_VISIBLE)
             && !properties.contains(MemoryProperties::HOST_COHERENT);
         let host = if has_two_views { Some(take()?) } else { None };
-        let info =
-            BlockInfo { size, memory_type, priority, device_address, dedicated, mapped: false };
+        let info = BlockInfo {
+            size,
+            memory_type,
+            priority,
+            device_address,
+            dedicated,
+            extra,
+            mapped: false,
+        };
         Ok(Self { info, device: take()?, host, bound: BTreeMap::new() })
     }
 

@@ -2,17 +2,18 @@
 
 use super::{Coherence, Strategy};
 use crate::allocation::{Allocation, AllocationId, AllocatorId, HostPointer};
-use crate::arena::{Arena, Config, Kept};
+use crate::arena::{Arena, Config, Kept, Rules};
 use crate::choice::{expect_possible, validate_for_type};
 use crate::device::{DedicatedWish, Device};
-use crate::division::{Division, buddy, linear, slab, tlsf, whole};
-use crate::error::{AllocError, FreeError, MapError, Misuse, ShortageCause};
+use crate::division::{Division, buddy, linear, mixed, slab, tlsf, whole};
+use crate::error::{AllocError, Contradiction, FreeError, MapError, Misuse, ShortageCause};
 use crate::growth::Growth;
-use crate::request::{Placement, Request};
+use crate::request::{BudgetRule, Placement, Request};
 use crate::snapshot::{BlockSnapshot, LeakReport};
 use crate::supply::{HeapAccount, Refusal, Supply, shortage};
 use core::ops::Range;
-use std::sync::Arc;
+use polder_core::stats::Stats;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A block for each allocation.
 pub type Dedicated<D> = Suballocator<D, whole::Whole>;
@@ -25,23 +26,36 @@ pub type Slab<D> = Suballocator<D, slab::Slab>;
 /// Halves of halves.
 pub type Buddy<D> = Suballocator<D, buddy::Buddy>;
 
-/// What a [`Suballocator`] is made with.
+/// A group of blocks that the user made, general or linear: a strategy that shares its limits with
+/// an [`Allocator`](crate::Allocator) and nothing else. Made by its
+/// [`create_pool`](crate::Allocator::create_pool).
+pub type Pool<D> = Suballocator<D, mixed::Mixed>;
+
+/// What a [`Suballocator`] is made with. `X` is the device's [`Extra`](Device::Extra).
 #[derive(Clone, Debug)]
-pub struct Setup<C> {
+pub struct Setup<C, X> {
     /// Number of the memory type of its blocks.
     pub memory_type: u32,
     /// Bytes of the first block and of the largest; nothing for what suits the heap. Powers of
     /// two.
     pub growth: Option<Growth>,
-    /// Most bytes that it may hold.
-    pub limit: Option<u64>,
+    /// What is said of its blocks beside.
+    pub rules: Rules<X>,
     /// How its blocks are parted.
     pub division: C,
+    /// A name for reports.
+    pub name: Option<String>,
 }
 
-impl<C: Default> Default for Setup<C> {
+impl<C: Default, X> Default for Setup<C, X> {
     fn default() -> Self {
-        Self { memory_type: 0, growth: None, limit: None, division: C::default() }
+        Self {
+            memory_type: 0,
+            growth: None,
+            rules: Rules::default(),
+            division: C::default(),
+            name: None,
+        }
     }
 }
 
@@ -50,6 +64,7 @@ impl<C: Default> Default for Setup<C> {
 #[derive(Debug)]
 pub struct Suballocator<D: Device, V: Division> {
     arena: Arena<D, V>,
+    name: Mutex<Option<String>>,
 }
 
 impl<D: Device, V: Division> Suballocator<D, V> {
@@ -59,13 +74,16 @@ impl<D: Device, V: Division> Suballocator<D, V> {
     ///
     /// When the device has no such memory type.
     #[must_use]
-    pub fn new(device: Arc<D>, setup: Setup<V::Config>) -> Self {
-        let Setup { memory_type, growth, limit, division } = setup;
-        let types = &device.properties().memory_types;
+    pub fn new(device: Arc<D>, setup: Setup<V::Config, D::Extra>) -> Self {
+        Self::over(Arc::new(Supply::new(device, &[])), setup)
+    }
+
+    /// Makes a strategy whose blocks count where `supply` counts them.
+    pub(crate) fn over(supply: Arc<Supply<D>>, setup: Setup<V::Config, D::Extra>) -> Self {
+        let Setup { memory_type, growth, rules, division, name } = setup;
+        let types = &supply.properties().memory_types;
         let heap = types.get(memory_type as usize).expect("the device has the memory type").heap;
-        let heap_size = device.properties().heaps[heap as usize].size;
-        let mut limits = vec![None; heap as usize + 1];
-        limits[heap as usize] = limit;
+        let heap_size = supply.properties().heaps[heap as usize].size;
         let config = Config {
             allocator: AllocatorId::fresh(),
             index: 0,
@@ -74,8 +92,42 @@ impl<D: Device, V: Division> Suballocator<D, V> {
             growth: growth.unwrap_or(Growth::of_heap(heap_size)),
             kept: Kept::Share,
             backtraces: false,
+            rules,
         };
-        Self { arena: Arena::new(config, Arc::new(Supply::new(device, &limits))) }
+        Self { arena: Arena::new(config, supply), name: Mutex::new(name) }
+    }
+
+    /// Takes blocks until there are as many as the setup says at least; smaller ones where memory
+    /// is short, unless their size is the rule.
+    ///
+    /// # Errors
+    ///
+    /// [`AllocError::OutOfMemory`] or the device's; blocks that were taken before it stay.
+    pub fn fill(&self) -> Result<(), AllocError> {
+        self.arena.fill(BudgetRule::Prefer).map_err(|refusal| {
+            let size = self.arena.config().rules.block_size;
+            self.refuse(refusal, size.unwrap_or(self.arena.config().growth.size_least))
+        })
+    }
+
+    /// Returns what tells its handles from others'.
+    pub const fn id(&self) -> AllocatorId {
+        self.arena.config().allocator
+    }
+
+    /// Returns the number of the memory type of its blocks.
+    pub const fn memory_type(&self) -> u32 {
+        self.arena.config().memory_type
+    }
+
+    /// Returns its name.
+    pub fn name(&self) -> Option<String> {
+        self.name.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Gives it another name, or none.
+    pub fn set_name(&self, name: Option<&str>) {
+        *self.name.lock().unwrap_or_else(PoisonError::into_inner) = name.map(String::from);
     }
 
     /// Shows every block.
@@ -83,7 +135,12 @@ impl<D: Device, V: Division> Suballocator<D, V> {
         self.arena.snapshot()
     }
 
-    /// Gives empty blocks back to the device.
+    /// Returns the counters; takes the lock, and constant time.
+    pub fn stats(&self) -> Stats {
+        self.arena.stats()
+    }
+
+    /// Gives empty blocks back to the device, but for the least number that its setup says.
     pub fn trim(&self) {
         self.arena.trim();
     }
@@ -120,11 +177,11 @@ impl<D: Device, V: Division> Suballocator<D, V> {
         Err(Misuse::WrongAllocator { expected, found: id.allocator })
     }
 
-    fn refuse(&self, refusal: Refusal, request: &Request<'_, D>) -> AllocError {
+    fn refuse(&self, refusal: Refusal, size: u64) -> AllocError {
         let memory_type = self.arena.config().memory_type;
         let (used, largest_free) = (self.arena.stats().used, self.arena.largest_free());
         let account = HeapAccount { memory_type, used, largest_free };
-        shortage(self.arena.supply(), refusal, request.requirements.size, account)
+        shortage(self.arena.supply(), refusal, size, account)
     }
 
     /// Takes from a shared block, if need be a new one, or a block of its own.
@@ -160,25 +217,30 @@ unsafe impl<D: Device, V: Division> Strategy<D> for Suballocator<D, V> {
         let must_be_alone = V::ALONE
             || request.wish.placement == Placement::Dedicated
             || request.requirements.dedicated == DedicatedWish::Required;
-        let may_be_alone = request.wish.placement == Placement::Auto;
+        // Where the size of blocks is the rule, there is none for one allocation.
+        let is_ruled = self.arena.config().rules.block_size.is_some();
+        if is_ruled && must_be_alone {
+            return Err(Contradiction::BlocksAreShared.into());
+        }
+        let may_be_alone = request.wish.placement == Placement::Auto && !is_ruled;
         let prefers = request.requirements.dedicated == DedicatedWish::Preferred;
         let alone = must_be_alone || may_be_alone && prefers;
         let mut result = self.take(request, alone);
         if request.wish.placement == Placement::Existing {
-            return result.map_err(|refusal| self.refuse(refusal, request));
+            return result.map_err(|refusal| self.refuse(refusal, request.requirements.size));
         }
         if is_short(&result) {
             // Its own empty blocks may be what fills the heap.
             self.trim();
             result = self.take(request, alone);
         }
-        if is_short(&result) && !must_be_alone {
+        if is_short(&result) && !must_be_alone && !is_ruled {
             let other = self.take(request, !alone);
             // What the strategy never serves is not why there was nothing.
             let serves = !matches!(other, Err(Refusal::Short(ShortageCause::Strategy { .. })));
             result = if serves { other } else { result };
         }
-        result.map_err(|refusal| self.refuse(refusal, request))
+        result.map_err(|refusal| self.refuse(refusal, request.requirements.size))
     }
 
     fn free(&self, allocation: Allocation<D>) -> Result<(), FreeError<Allocation<D>>> {

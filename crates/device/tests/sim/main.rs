@@ -122,7 +122,7 @@ fn sim() -> Sim {
 }
 
 fn order(size: u64, memory_type: u32) -> SimOrder {
-    Order { size, memory_type, priority: 0.5, device_address: false, dedicated: None }
+    Order { size, memory_type, priority: 0.5, device_address: false, dedicated: None, extra: None }
 }
 
 fn buffer(sim: &Sim, size: u64) -> SimResource {

@@ -8,7 +8,7 @@ use polder_device::device::{DeviceKind, MappedRange, Order};
 use polder_device::{
     DedicatedWish, Device, DeviceError, MemoryProperties, Requirements, Resource, Resources, Tiling,
 };
-use polder_vulkan::{Features, Vulkan};
+use polder_vulkan::{Extra, Features, Vulkan};
 
 /// A resource with a block of its own; both end when it is dropped.
 struct Bound<'a> {
@@ -25,7 +25,7 @@ impl<'a> Bound<'a> {
         vulkan: &'a Vulkan,
         resource: Resource<vk::Buffer, vk::Image>,
         properties: MemoryProperties,
-        change: impl FnOnce(&mut Order<vk::Buffer, vk::Image>),
+        change: impl FnOnce(&mut Order<vk::Buffer, vk::Image, Extra>),
     ) -> Self {
         // SAFETY: The test just made the resource.
         let Requirements { size, memory_types, .. } = unsafe { vulkan.requirements(resource) };
@@ -93,8 +93,8 @@ impl Drop for Bound<'_> {
     }
 }
 
-fn order(size: u64, memory_type: u32) -> Order<vk::Buffer, vk::Image> {
-    Order { size, memory_type, priority: 0.5, device_address: false, dedicated: None }
+fn order(size: u64, memory_type: u32) -> Order<vk::Buffer, vk::Image, Extra> {
+    Order { size, memory_type, priority: 0.5, device_address: false, dedicated: None, extra: None }
 }
 
 /// The first of the allowed types that has `properties`.
