@@ -14,9 +14,11 @@ mod pools;
 mod report;
 mod short;
 mod threads;
+mod vma;
 
 pub use frames::{Freeable, Waiting};
 pub use pools::PoolSetup;
+pub use report::AllStats;
 pub(crate) use threads::{home, processors};
 
 use crate::allocation::{Allocation, AllocationId, AllocatorId, HostPointer};
@@ -45,8 +47,22 @@ pub struct Options {
     pub growth: Option<Growth>,
     /// The most bytes that may be held of each heap; heaps beyond its end have no limit.
     pub heap_limits: Vec<Option<u64>>,
+    /// Which empty blocks are kept for what comes next.
+    pub empty_blocks: EmptyBlocks,
     /// Whether each allocation remembers where it was made, for the leak report. Slow.
     pub backtraces: bool,
+}
+
+/// Which empty blocks stay with an allocator. One of each arena always may.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum EmptyBlocks {
+    /// A small share of what is used: little is held in vain.
+    #[default]
+    Share,
+    /// All while their heap is within its budget, so that no frame waits for the driver to give
+    /// memory that was given back the frame before. When a budget shrinks, they go with the next
+    /// frame or the next block that becomes empty.
+    WithinBudget,
 }
 
 /// Most arenas of one memory type and lifetime.
@@ -222,7 +238,11 @@ impl<D: Device> Allocator<D> {
             index,
             memory_type,
             division: if short_lived { RING } else { mixed::Config::default() },
-            kept: if short_lived { Kept::Recent } else { Kept::Share },
+            kept: match self.options.empty_blocks {
+                EmptyBlocks::WithinBudget => Kept::WithinBudget,
+                EmptyBlocks::Share if short_lived => Kept::Recent,
+                EmptyBlocks::Share => Kept::Share,
+            },
             growth: self.options.growth.unwrap_or_else(|| Growth::of_heap(heap.size)),
             backtraces: self.options.backtraces,
             rules: Rules::default(),

@@ -18,13 +18,16 @@
 //!    a move has left or a free has given up meanwhile.
 
 mod account;
+mod info;
 mod mapping;
 mod moves;
 mod packing;
 mod rules;
 mod shelves;
 mod state;
+mod vma;
 
+pub use info::AllocationInfo;
 pub use mapping::{Coherence, check_range};
 pub use moves::Refused;
 pub use packing::{Effort, Left, Outcome, Packing};
@@ -297,6 +300,10 @@ impl<D: Device, V: Division> Arena<D, V> {
         let own = if persistent { Marks::PERSISTENT } else { Marks::empty() };
         let entry = Entry { maps, marks: entry.marks | own, ..entry };
         let (memory, pointer) = session.enter(key.slot, entry);
+        // Apart, so that the entry is written at once where nothing is known.
+        if let Some(resource) = &request.resource {
+            session.entry_mut(key.slot).marks |= Marks::of(resource);
+        }
         session.note(key.slot, request.wish.name, self.config.backtraces);
         Allocation {
             id: self.id(key),

@@ -99,6 +99,8 @@ pub struct DeviceProperties {
     pub name: String,
     /// What sort of device it is.
     pub kind: DeviceKind,
+    /// The version of the interface that it speaks: major, minor, patch.
+    pub api_version: [u32; 3],
     /// At most [`HEAPS_MAX`].
     pub heaps: Vec<Heap>,
     /// At most [`MEMORY_TYPES_MAX`]; their order is the driver's preference.

@@ -27,9 +27,13 @@ mod supply;
 mod sync;
 pub mod usage;
 pub mod virtual_block;
+mod vma_json;
+
+pub use polder_core::stats::{DetailedStats, Sizes, Stats};
 
 pub use allocation::{Allocation, AllocationId, AllocatorId, HostPointer};
-pub use allocator::{Allocator, Freeable, Options};
+pub use allocator::{AllStats, Allocator, EmptyBlocks, Freeable, Options};
+pub use arena::AllocationInfo;
 pub use choice::{Explanation, Verdict};
 pub use defragment::{Defragmentation, Effort};
 pub use device::{
@@ -47,7 +51,8 @@ pub use request::{
     Access, Aliasing, BudgetRule, Lifetime, Mapping, Placement, Request, Search, Wish,
 };
 pub use snapshot::{Leak, LeakReport, Snapshot};
-pub use strategy::Strategy;
+pub use strategy::{Pool, Strategy};
+pub use supply::Budget;
 pub use usage::{HostAccess, Intent, Usage, UsedBy};
 pub use virtual_block::{
     Algorithm, VirtualAllocation, VirtualBlock, VirtualError, VirtualInfo, VirtualMisuse,

@@ -18,6 +18,10 @@ use std::sync::Arc;
 /// Without a budget of the driver's, this share of a heap is taken for one, in percent.
 const BUDGET_PERCENT: u64 = 80;
 
+/// What other processes take shows in the driver's budget alone: it is asked again when so many
+/// blocks have come and gone, and in each frame.
+const KNOWN_FOR_BLOCKS: u64 = 16;
+
 /// Up to this share of the device's blocks, in percent, blocks are taken freely.
 const BLOCK_COUNT_PERCENT: u64 = 75;
 
@@ -95,7 +99,50 @@ pub struct Supply<D: Device> {
     heaps: Vec<Limited<DeviceSource<D>>>,
     /// Bytes in blocks of each memory type.
     held_of_types: Vec<AtomicU64>,
+    /// How many blocks each heap has.
+    blocks_of_heaps: Vec<AtomicU64>,
     blocks: AtomicU64,
+    known: Known,
+}
+
+/// What the driver said of its budgets when it was asked last.
+#[derive(Debug)]
+struct Known {
+    heaps: Vec<KnownHeap>,
+    /// How many blocks may still come and go before the driver is asked again.
+    blocks_left: AtomicU64,
+}
+
+/// Bytes. Each figure stands for itself: who reads while another writes may get one of before and
+/// one of after.
+#[derive(Debug, Default)]
+struct KnownHeap {
+    budget: AtomicU64,
+    usage: AtomicU64,
+    /// What we held then.
+    held: AtomicU64,
+}
+
+/// A heap's budget, and what we have of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Budget {
+    /// How many bytes the process can use before the system slows down or refuses: by the driver's
+    /// word, or four fifths of the heap.
+    pub budget: u64,
+    /// How many bytes it uses: what the driver said last, and what we took and gave back since.
+    pub usage: u64,
+    /// How many bytes are in our blocks.
+    pub held: u64,
+    /// How many blocks we have.
+    pub blocks: u64,
+}
+
+impl Budget {
+    /// Tells whether no more is used than is granted.
+    #[must_use]
+    pub const fn is_kept(&self) -> bool {
+        self.usage <= self.budget
+    }
 }
 
 impl<D: Device> Supply<D> {
@@ -106,8 +153,17 @@ impl<D: Device> Supply<D> {
         let heaps = (0..properties.heaps.len())
             .map(|heap| Limited::new(DeviceSource(device.clone()), limit(heap)))
             .collect();
-        let held_of_types = properties.memory_types.iter().map(|_| AtomicU64::new(0)).collect();
-        Self { device, properties, heaps, held_of_types, blocks: AtomicU64::new(0) }
+        let zeros = |count| (0..count).map(|_| AtomicU64::new(0)).collect();
+        let known = (0..properties.heaps.len()).map(|_| KnownHeap::default()).collect();
+        Self {
+            held_of_types: zeros(properties.memory_types.len()),
+            blocks_of_heaps: zeros(properties.heaps.len()),
+            blocks: AtomicU64::new(0),
+            known: Known { heaps: known, blocks_left: AtomicU64::new(0) },
+            device,
+            properties,
+            heaps,
+        }
     }
 
     /// Returns the device.
@@ -167,6 +223,43 @@ impl<D: Device> Supply<D> {
         })
     }
 
+    /// Returns a heap's budget and what we have of it. Asks the driver now and then.
+    pub fn budget(&self, heap: u32) -> Budget {
+        // Relaxed, here and below: the figures are of about this moment, and guard nothing.
+        if self.known.blocks_left.load(Ordering::Relaxed) == 0 {
+            self.refresh();
+        }
+        let KnownHeap { budget, usage, held } = &self.known.heaps[heap as usize];
+        let now = self.held(heap);
+        let before = held.load(Ordering::Relaxed);
+        let usage = usage.load(Ordering::Relaxed).saturating_add(now).saturating_sub(before);
+        let blocks = self.blocks_of_heaps[heap as usize].load(Ordering::Relaxed);
+        Budget { budget: budget.load(Ordering::Relaxed), usage, held: now, blocks }
+    }
+
+    /// Lets the next question about a budget go to the driver.
+    pub fn forget_budgets(&self) {
+        self.known.blocks_left.store(0, Ordering::Relaxed);
+    }
+
+    #[cold]
+    fn refresh(&self) {
+        self.known.blocks_left.store(KNOWN_FOR_BLOCKS, Ordering::Relaxed);
+        let held: Vec<_> = self.heaps.iter().map(Limited::held).collect();
+        for ((known, new), held) in self.known.heaps.iter().zip(self.budgets()).zip(held) {
+            known.budget.store(new.budget, Ordering::Relaxed);
+            known.usage.store(new.usage, Ordering::Relaxed);
+            known.held.store(held, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a block that came or went.
+    fn count_change(&self) {
+        let less = |left: u64| left.checked_sub(1);
+        // None is left: it is to be asked already.
+        let _ = self.known.blocks_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
     /// Returns how much of the heap's budget is left, in bytes. Asks the driver.
     pub fn budget_left(&self, heap: u32) -> u64 {
         let HeapBudget { budget, usage } = self.budgets()[heap as usize];
@@ -199,14 +292,19 @@ impl<D: Device> Supply<D> {
             refusal(error, limits.block_count_max)
         })?;
         self.held_of_types[grant.memory_type as usize].fetch_add(grant.size, Ordering::Relaxed);
+        self.blocks_of_heaps[heap as usize].fetch_add(1, Ordering::Relaxed);
+        self.count_change();
         Ok(grant)
     }
 
     /// Gives a block back to the device.
     pub fn release(&self, grant: Grant<D::Memory>) {
         self.held_of_types[grant.memory_type as usize].fetch_sub(grant.size, Ordering::Relaxed);
-        self.heaps[self.heap_of(grant.memory_type) as usize].release(grant);
+        let heap = self.heap_of(grant.memory_type) as usize;
+        self.heaps[heap].release(grant);
+        self.blocks_of_heaps[heap].fetch_sub(1, Ordering::Relaxed);
         self.blocks.fetch_sub(1, Ordering::Relaxed);
+        self.count_change();
     }
 }
 

@@ -32,6 +32,7 @@ pub(crate) unsafe fn ask(
     DeviceProperties {
         name: name(&device),
         kind: kind(device.device_type),
+        api_version: api_version(device.api_version),
         heaps: memory.memory_heaps_as_slice().iter().map(heap).collect(),
         memory_types: memory.memory_types_as_slice().iter().map(memory_type).collect(),
         limits: limits(&device.limits, block_size_max),
@@ -65,6 +66,11 @@ fn name(device: &vk::PhysicalDeviceProperties) -> String {
     // A driver that forgets the closing zero has no name.
     let name = device.device_name_as_c_str().unwrap_or_default();
     name.to_string_lossy().into_owned()
+}
+
+fn api_version(version: u32) -> [u32; 3] {
+    let (major, minor) = (vk::api_version_major(version), vk::api_version_minor(version));
+    [major, minor, vk::api_version_patch(version)]
 }
 
 fn kind(device_type: vk::PhysicalDeviceType) -> DeviceKind {

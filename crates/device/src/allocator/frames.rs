@@ -91,10 +91,14 @@ impl<D: Device> Frames<D> {
 }
 
 impl<D: Device> Allocator<D> {
-    /// Says which frame is being recorded: what the owning handles give up from here on waits for
+    /// Says which frame is being recorded: the driver's budgets are asked for again when somebody
+    /// wants them, and what the owning handles give up from here on waits for
     /// it.
     pub fn begin_frame(&self, frame: u64) {
-        self.frames.recorded_end.fetch_max(frame.min(FRAME_MAX) + 1, Ordering::Relaxed);
+        let end = frame.min(FRAME_MAX) + 1;
+        if self.frames.recorded_end.fetch_max(end, Ordering::Relaxed) < end {
+            self.keep_budgets();
+        }
     }
 
     /// Says that the device has completed `frame` and all before it, and frees what waited for

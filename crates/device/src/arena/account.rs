@@ -5,6 +5,7 @@ use super::{Arena, Session};
 use crate::device::Device;
 use crate::division::{Division, Region};
 use crate::snapshot::{AllocationSnapshot, BlockSnapshot, Leak, RegionSnapshot};
+use polder_core::stats::DetailedStats;
 use polder_core::table::Key;
 
 impl<D: Device, V: Division> Arena<D, V> {
@@ -29,8 +30,8 @@ impl<D: Device, V: Division> Arena<D, V> {
             regions: Vec::new(),
         };
         let mut visit = |region: Region| {
-            let Region { offset, size, slot } = region;
-            let slot = slot.filter(|&slot| session.is_at(slot, index, offset));
+            let Region { offset, size, .. } = region;
+            let slot = session.slot_at(index, &region);
             let allocation = slot.map(|slot| session.allocation_snapshot(slot));
             shot.used += allocation.as_ref().map_or(0, |allocation| allocation.size);
             shot.allocations += u32::from(allocation.is_some());
@@ -44,6 +45,29 @@ impl<D: Device, V: Division> Arena<D, V> {
             &Contents::Dedicated { slot } => visit(Region { offset: 0, size, slot: Some(slot) }),
         }
         shot
+    }
+
+    /// Returns the figures of every block, allocation and free region; looks at each of them.
+    pub fn detailed_stats(&self) -> DetailedStats {
+        self.with(|session| {
+            let mut stats = DetailedStats::default();
+            for index in session.blocks() {
+                let block = session.block(index);
+                stats.blocks.push(block.grant.size);
+                match &block.contents {
+                    Contents::Shared { division } => {
+                        division.walk(&mut |region| match session.slot_at(index, &region) {
+                            Some(slot) => stats.allocations.push(session.entry(slot).size),
+                            None => stats.free_regions.push(region.size),
+                        });
+                    }
+                    &Contents::Dedicated { slot } => {
+                        stats.allocations.push(session.entry(slot).size);
+                    }
+                }
+            }
+            stats
+        })
     }
 
     /// Returns what is still allocated.
@@ -71,6 +95,11 @@ impl<D: Device, V: Division> Arena<D, V> {
 }
 
 impl<D: Device, V: Division> State<D, V> {
+    /// Whose a region of a block is. What an open pass keeps is nobody's.
+    pub(super) fn slot_at(&self, block: u32, region: &Region) -> Option<u32> {
+        region.slot.filter(|&slot| self.is_at(slot, block, region.offset))
+    }
+
     fn allocation_snapshot(&self, slot: u32) -> AllocationSnapshot {
         let (Entry { size, tiling, .. }, ..) = self.locate(slot);
         let name = self.note_of(slot).and_then(|note: &Note| note.name.as_deref());

@@ -4,7 +4,7 @@ use super::Tiling;
 use super::moves::Moves;
 use super::shelves::Shelves;
 use crate::allocation::HostPointer;
-use crate::device::Device;
+use crate::device::{Device, Resource};
 use crate::division::{Ask, Division, Part};
 use crate::handover::TakeBack;
 use crate::supply::{Grant, Supply};
@@ -85,6 +85,19 @@ bitflags! {
         const NOTED = 1 << 2;
         /// A move of it is open.
         const MOVING = 1 << 3;
+        /// A buffer lies in it.
+        const BUFFER = 1 << 4;
+        /// An image lies in it.
+        const IMAGE = 1 << 5;
+    }
+}
+
+impl Marks {
+    pub const fn of<B, I>(resource: &Resource<B, I>) -> Self {
+        match resource {
+            Resource::Buffer(_) => Self::BUFFER,
+            Resource::Image(_) => Self::IMAGE,
+        }
     }
 }
 
@@ -108,6 +121,8 @@ pub enum Kept {
     Share,
     /// As much as was used of late: it comes and goes each frame.
     Recent,
+    /// All, while the heap is within its budget.
+    WithinBudget,
 }
 
 impl Kept {
@@ -117,7 +132,7 @@ impl Kept {
         let rounded = size.checked_next_power_of_two().unwrap_or(size);
         match self {
             Self::Recent if rounded <= most => rounded,
-            Self::Recent | Self::Share => size,
+            _ => size,
         }
     }
 }
@@ -132,6 +147,14 @@ const RECENT_DECAY: u64 = 1024;
 pub struct Note {
     pub name: Option<Box<str>>,
     pub backtrace: Option<Box<Backtrace>>,
+    /// A number of the user's own.
+    pub user_data: u64,
+}
+
+impl Note {
+    const fn is_empty(&self) -> bool {
+        self.name.is_none() && self.backtrace.is_none() && self.user_data == 0
+    }
 }
 
 /// See the [module](self).
@@ -286,6 +309,8 @@ impl<D: Device, V: Division> State<D, V> {
         let enough = match self.kept {
             Kept::Share => self.used / KEPT_SHARE,
             Kept::Recent => self.recent,
+            Kept::WithinBudget if self.is_within_budget() => return,
+            Kept::WithinBudget => 0,
         };
         self.recent -= self.recent / RECENT_DECAY;
         let size = |state: &Self, index: u32| state.block(index).grant.size;
@@ -299,6 +324,13 @@ impl<D: Device, V: Division> State<D, V> {
             }
             self.discard(largest);
         }
+    }
+
+    /// Tells whether the heap of the empty blocks is within its budget.
+    fn is_within_budget(&self) -> bool {
+        let Some(&block) = self.empty.last() else { return true };
+        let heap = self.supply.heap_of(self.block(block).grant.memory_type);
+        self.supply.budget(heap).is_kept()
     }
 
     /// Adds a block and returns its number.
@@ -399,13 +431,24 @@ impl<D: Device, V: Division> State<D, V> {
             return;
         }
         let backtrace = backtraces.then(|| Box::new(Backtrace::force_capture()));
-        self.notes.insert(slot, Note { name: name.map(Box::from), backtrace });
+        self.notes.insert(slot, Note { name: name.map(Box::from), backtrace, user_data: 0 });
         self.entries[slot as usize].marks |= Marks::NOTED;
     }
 
     #[inline]
     pub(super) fn entry(&self, slot: u32) -> &Entry {
         &self.entries[slot as usize]
+    }
+
+    /// Changes what is remembered of an allocation.
+    pub(super) fn change_note(&mut self, slot: u32, change: impl FnOnce(&mut Note)) {
+        let note = self.notes.entry(slot).or_default();
+        change(note);
+        let noted = !note.is_empty();
+        if !noted {
+            self.notes.remove(&slot);
+        }
+        self.entries[slot as usize].marks.set(Marks::NOTED, noted);
     }
 
     pub(super) fn entry_mut(&mut self, slot: u32) -> &mut Entry {

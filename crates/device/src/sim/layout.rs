@@ -46,6 +46,7 @@ impl Default for Layout {
             properties: DeviceProperties {
                 name: "software device".to_owned(),
                 kind: DeviceKind::Cpu,
+                api_version: [1, 0, 0],
                 heaps: vec![Heap { size: 256 << 20, device_local: true }],
                 memory_types: vec![MemoryType { properties: everything, heap: 0 }],
                 limits: Limits {

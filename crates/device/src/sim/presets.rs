@@ -145,6 +145,12 @@ struct Features {
     memory_priority: bool,
 }
 
+/// The numbers of a version with points, as drivers write it.
+fn api_version(text: &str) -> [u32; 3] {
+    let mut numbers = text.split('.').map(|number| number.parse().unwrap_or(0));
+    core::array::from_fn(|_| numbers.next().unwrap_or(0))
+}
+
 impl Row {
     fn layout(&self) -> Layout {
         let Features { sparse_binding, memory_budget, memory_priority } = self.features;
@@ -152,6 +158,7 @@ impl Row {
             properties: DeviceProperties {
                 name: self.device.to_owned(),
                 kind: self.kind,
+                api_version: api_version(self.api),
                 heaps: self.heaps.to_vec(),
                 memory_types: self.memory_types.to_vec(),
                 limits: self.limits,

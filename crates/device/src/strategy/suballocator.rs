@@ -2,7 +2,7 @@
 
 use super::{Coherence, Strategy};
 use crate::allocation::{Allocation, AllocationId, AllocatorId, HostPointer};
-use crate::arena::{Arena, Config, Kept, Rules};
+use crate::arena::{AllocationInfo, Arena, Config, Kept, Rules};
 use crate::choice::{expect_possible, validate_for_type};
 use crate::device::{DedicatedWish, Device};
 use crate::division::{Division, buddy, linear, mixed, slab, tlsf, whole};
@@ -12,7 +12,7 @@ use crate::request::{BudgetRule, Placement, Request};
 use crate::snapshot::{BlockSnapshot, LeakReport};
 use crate::supply::{HeapAccount, Refusal, Supply, shortage};
 use core::ops::Range;
-use polder_core::stats::Stats;
+use polder_core::stats::{DetailedStats, Stats};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A block for each allocation.
@@ -115,6 +115,10 @@ impl<D: Device, V: Division> Suballocator<D, V> {
         self.arena.config().allocator
     }
 
+    pub(crate) const fn arena(&self) -> &Arena<D, V> {
+        &self.arena
+    }
+
     /// Returns the number of the memory type of its blocks.
     pub const fn memory_type(&self) -> u32 {
         self.arena.config().memory_type
@@ -138,6 +142,41 @@ impl<D: Device, V: Division> Suballocator<D, V> {
     /// Returns the counters; takes the lock, and constant time.
     pub fn stats(&self) -> Stats {
         self.arena.stats()
+    }
+
+    /// Returns the figures of every block, allocation and free region; looks at each of them.
+    pub fn detailed_stats(&self) -> DetailedStats {
+        self.arena.detailed_stats()
+    }
+
+    /// Returns what is known of an allocation.
+    ///
+    /// # Errors
+    ///
+    /// The allocation is another's, or was freed.
+    pub fn info(&self, allocation: &Allocation<D>) -> Result<AllocationInfo<D::Memory>, Misuse> {
+        self.expect_mine(allocation.id())?;
+        self.arena.info(allocation.id())
+    }
+
+    /// Gives an allocation another name, or none.
+    ///
+    /// # Errors
+    ///
+    /// The allocation is another's, or was freed.
+    pub fn rename(&self, allocation: &Allocation<D>, name: Option<&str>) -> Result<(), Misuse> {
+        self.expect_mine(allocation.id())?;
+        self.arena.set_name(allocation.id(), name)
+    }
+
+    /// Writes a number of the user's own on an allocation.
+    ///
+    /// # Errors
+    ///
+    /// The allocation is another's, or was freed.
+    pub fn set_user_data(&self, allocation: &Allocation<D>, data: u64) -> Result<(), Misuse> {
+        self.expect_mine(allocation.id())?;
+        self.arena.set_user_data(allocation.id(), data)
     }
 
     /// Gives empty blocks back to the device, but for the least number that its setup says.

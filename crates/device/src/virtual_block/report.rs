@@ -4,8 +4,8 @@ use super::VirtualBlock;
 use crate::device::Tiling;
 use crate::division::{Division, Region};
 use crate::snapshot::{AllocationSnapshot, BlockSnapshot, RegionSnapshot};
-use core::fmt::{self, Write};
-use polder_core::stats::{DetailedStats, Sizes, Stats};
+use crate::vma_json::{Json, Layout};
+use polder_core::stats::{DetailedStats, Stats};
 
 /// How much is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -109,105 +109,36 @@ impl<T> VirtualBlock<T> {
     /// ```
     #[must_use]
     pub fn vma_json(&self, detail: Detail, custom: impl Fn(&T) -> Option<String>) -> String {
-        let mut text = String::new();
-        let written = self.write_json(&mut text, detail, &|slot| custom(self.data_of(slot)));
-        debug_assert_eq!(written, Ok(()), "a string takes any text");
-        text
-    }
-
-    fn write_json(
-        &self,
-        text: &mut String,
-        detail: Detail,
-        custom: &dyn Fn(u32) -> Option<String>,
-    ) -> fmt::Result {
-        let stats = self.detailed_stats();
-        text.write_str("{\n  \"Stats\": {")?;
-        write_fields(text, &fields_of(&stats))?;
-        text.write_str("\n  }")?;
+        let (mut json, stats) = (Json::default(), self.detailed_stats());
+        json.begin('{');
+        json.key("Stats");
+        json.stats(&stats);
         if detail == Detail::Regions {
-            let DetailedStats { allocations, free_regions, .. } = stats;
-            text.write_str(", \n  \"Details\": {")?;
-            write_fields(
-                text,
-                &[
-                    ("TotalBytes", self.size),
-                    ("UnusedBytes", self.size - allocations.total()),
-                    ("Allocations", allocations.count()),
-                    ("UnusedRanges", free_regions.count()),
-                ],
-            )?;
-            text.write_str(", \n    \"Suballocations\": [")?;
-            let (mut result, mut separator) = (Ok(()), "");
-            self.division.walk(&mut |region| {
-                let written = write_region(text, separator, region, custom);
-                result = result.and(written);
-                separator = ", ";
+            json.key("Details");
+            json.begin('{');
+            json.block_head(self.size, &stats);
+            json.key("Suballocations");
+            json.begin('[');
+            self.division.walk(&mut |Region { offset, size, slot }| match slot {
+                None => json.free_region(offset, size),
+                Some(slot) => {
+                    json.begin_in('{', Layout::Line);
+                    json.member("Offset", offset);
+                    json.member("Size", size);
+                    let data = custom(self.data_of(slot));
+                    data.iter().for_each(|data| json.text_member("CustomData", data));
+                    json.end('}');
+                }
             });
-            result?;
-            text.write_str("\n    ]\n  }")?;
+            json.end(']');
+            json.end('}');
         }
-        text.write_str("\n}")
+        json.end('}');
+        json.into_text()
     }
 
     /// The data of a slot that the division named.
     fn data_of(&self, slot: u32) -> &T {
         self.entries[slot as usize].data()
-    }
-}
-
-/// What VMA says of its blocks; the extremes only where there is more than one.
-fn fields_of(stats: &DetailedStats) -> Vec<(&'static str, u64)> {
-    let mut fields = vec![
-        ("BlockCount", stats.blocks.count()),
-        ("BlockBytes", stats.blocks.total()),
-        ("AllocationCount", stats.allocations.count()),
-        ("AllocationBytes", stats.allocations.total()),
-        ("UnusedRangeCount", stats.free_regions.count()),
-    ];
-    let mut extremes = |sizes: &Sizes, names: [&'static str; 2]| {
-        let both = sizes.min().zip(sizes.max()).filter(|_| sizes.count() > 1);
-        fields.extend(both.iter().flat_map(|&(min, max)| names.into_iter().zip([min, max])));
-    };
-    extremes(&stats.allocations, ["AllocationSizeMin", "AllocationSizeMax"]);
-    extremes(&stats.free_regions, ["UnusedRangeSizeMin", "UnusedRangeSizeMax"]);
-    fields
-}
-
-fn write_fields(text: &mut String, fields: &[(&str, u64)]) -> fmt::Result {
-    fields.iter().enumerate().try_for_each(|(index, (name, value))| {
-        let separator = if index == 0 { "" } else { ", " };
-        write!(text, "{separator}\n    \"{name}\": {value}")
-    })
-}
-
-fn write_region(
-    text: &mut String,
-    separator: &str,
-    Region { offset, size, slot }: Region,
-    custom: &dyn Fn(u32) -> Option<String>,
-) -> fmt::Result {
-    write!(text, "{separator}\n      {{\"Offset\": {offset}, ")?;
-    let Some(slot) = slot else {
-        return write!(text, "\"Type\": \"FREE\", \"Size\": {size}}}");
-    };
-    write!(text, "\"Size\": {size}")?;
-    if let Some(custom) = custom(slot) {
-        text.write_str(", \"CustomData\": \"")?;
-        custom.chars().try_for_each(|char| write_escaped(text, char))?;
-        text.write_char('"')?;
-    }
-    text.write_char('}')
-}
-
-/// A character of a JSON string.
-fn write_escaped(text: &mut String, char: char) -> fmt::Result {
-    match char {
-        '"' | '\\' => write!(text, "\\{char}"),
-        '\n' => text.write_str("\\n"),
-        '\r' => text.write_str("\\r"),
-        '\t' => text.write_str("\\t"),
-        '\0'..' ' => write!(text, "\\u{:04x}", char as u32),
-        _ => text.write_char(char),
     }
 }

@@ -1,0 +1,72 @@
+//! What is known of one allocation: where it is, and what the user has written on it.
+
+use super::Arena;
+use super::state::Contents;
+use crate::allocation::{AllocationId, HostPointer};
+use crate::device::Device;
+use crate::division::Division;
+use crate::error::Misuse;
+
+/// One allocation at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllocationInfo<M> {
+    /// The block that it lies in.
+    pub memory: M,
+    /// From the block's begin, in bytes.
+    pub offset: u64,
+    /// Bytes: what was asked for.
+    pub size: u64,
+    /// Number of its memory type.
+    pub memory_type: u32,
+    /// The host pointer to its first byte, when it is mapped at this moment.
+    pub pointer: Option<HostPointer>,
+    /// Its name.
+    pub name: Option<String>,
+    /// The user's own number; zero when none was set.
+    pub user_data: u64,
+    /// Bytes of its block.
+    pub block_size: u64,
+    /// Whether the block is its alone.
+    pub dedicated: bool,
+}
+
+impl<D: Device, V: Division> Arena<D, V> {
+    /// Returns what is known of an allocation.
+    pub fn info(&self, id: AllocationId) -> Result<AllocationInfo<D::Memory>, Misuse> {
+        self.with(|session| {
+            self.expect_live(id)?;
+            let (entry, memory, pointer) = session.locate(id.slot);
+            let note = session.note_of(id.slot);
+            let block = session.block(entry.block);
+            Ok(AllocationInfo {
+                memory,
+                offset: entry.offset,
+                size: entry.size,
+                memory_type: self.config.memory_type,
+                pointer: pointer.filter(|_| entry.maps > 0),
+                name: note.and_then(|note| note.name.as_deref()).map(String::from),
+                user_data: note.map_or(0, |note| note.user_data),
+                block_size: block.grant.size,
+                dedicated: matches!(block.contents, Contents::Dedicated { .. }),
+            })
+        })
+    }
+
+    /// Gives an allocation another name, or none.
+    pub fn set_name(&self, id: AllocationId, name: Option<&str>) -> Result<(), Misuse> {
+        self.with(|session| {
+            self.expect_live(id)?;
+            session.change_note(id.slot, |note| note.name = name.map(Box::from));
+            Ok(())
+        })
+    }
+
+    /// Gives an allocation another number of the user's own.
+    pub fn set_user_data(&self, id: AllocationId, user_data: u64) -> Result<(), Misuse> {
+        self.with(|session| {
+            self.expect_live(id)?;
+            session.change_note(id.slot, |note| note.user_data = user_data);
+            Ok(())
+        })
+    }
+}
