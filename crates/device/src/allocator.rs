@@ -24,7 +24,7 @@ pub(crate) use threads::{home, processors};
 use crate::allocation::{Allocation, AllocationId, AllocatorId, HostPointer};
 use crate::arena::{Arena, Coherence, Config, Kept, Rules};
 use crate::choice::{Explanation, Ranking, validate};
-use crate::device::{Device, DeviceProperties};
+use crate::device::{Device, DeviceError, DeviceProperties, Resource, Resources};
 use crate::division::linear;
 use crate::division::mixed::{self, Mixed};
 use crate::error::{AllocError, FreeError, MapError, Misuse};
@@ -257,6 +257,51 @@ impl<D: Device> Allocator<D> {
         }
         let arena = self.arenas.get(id.arena as usize).and_then(OnceLock::get);
         arena.ok_or(Misuse::Stale { id, generation: 0 })
+    }
+}
+
+impl<D: Resources> Allocator<D> {
+    /// Returns the memory type that a buffer gets while there is room. Makes one to ask what it
+    /// needs, and destroys it.
+    ///
+    /// # Errors
+    ///
+    /// The device did not make the buffer.
+    pub fn find_memory_type_for_buffer(
+        &self,
+        info: &D::BufferInfo<'_>,
+        wish: &Wish<'_>,
+    ) -> Result<Option<u32>, DeviceError> {
+        let buffer = self.device().create_buffer(info)?;
+        Ok(self.find_and_destroy(Resource::Buffer(buffer), wish))
+    }
+
+    /// Returns the memory type that an image gets while there is room. Makes one to ask what it
+    /// needs, and destroys it.
+    ///
+    /// # Errors
+    ///
+    /// The device did not make the image.
+    pub fn find_memory_type_for_image(
+        &self,
+        info: &D::ImageInfo<'_>,
+        wish: &Wish<'_>,
+    ) -> Result<Option<u32>, DeviceError> {
+        let image = self.device().create_image(info)?;
+        Ok(self.find_and_destroy(Resource::Image(image), wish))
+    }
+
+    /// For a resource that was just made.
+    fn find_and_destroy(
+        &self,
+        resource: Resource<D::Buffer, D::Image>,
+        wish: &Wish<'_>,
+    ) -> Option<u32> {
+        // SAFETY: The device just made the resource.
+        let needs = unsafe { self.device().requirements(resource) };
+        // SAFETY: As above, and nobody else knows it.
+        unsafe { self.device().destroy(resource) };
+        self.find_memory_type(needs.memory_types, wish)
     }
 }
 

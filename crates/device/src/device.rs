@@ -388,6 +388,26 @@ pub unsafe trait Resources: Device {
         offset: u64,
     ) -> Result<(), DeviceError>;
 
+    /// Binds a resource to memory in which others lie too, for the rest of its life: an alias.
+    ///
+    /// # Errors
+    ///
+    /// The resource can only be destroyed then.
+    ///
+    /// # Safety
+    ///
+    /// As for [`bind`](Self::bind), but other resources may use the memory.
+    unsafe fn bind_alias(
+        &self,
+        resource: Resource<Self::Buffer, Self::Image>,
+        memory: Self::Memory,
+        offset: u64,
+    ) -> Result<(), DeviceError> {
+        // SAFETY: The caller promises all that `bind` wants, but that nobody else lies there; an
+        // implementation that cares for that has its own way here.
+        unsafe { self.bind(resource, memory, offset) }
+    }
+
     /// Destroys a resource; its memory stays.
     ///
     /// # Safety

@@ -214,7 +214,45 @@ pub enum CreateError {
     /// There was no memory for it.
     #[error("there is no memory for the resource: {0}")]
     Allocate(#[source] AllocError),
+    /// It cannot lie where it was to be bound.
+    #[error("the resource cannot lie there: {0}")]
+    Place(#[source] PlaceError),
     /// It could not be bound to its memory.
     #[error("the resource could not be bound: {0}")]
     Bind(#[source] DeviceError),
+}
+
+/// Why a resource cannot lie at a place in an allocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PlaceError {
+    /// It ends behind the allocation.
+    #[error("{size} bytes at {offset} end behind the allocation's {room}")]
+    PastEnd {
+        /// Where it was to begin, in bytes from the allocation's begin.
+        offset: u64,
+        /// How many bytes it needs.
+        size: u64,
+        /// How long the allocation is.
+        room: u64,
+    },
+    /// The place is not aligned as the resource needs it.
+    #[error("the place at {offset} in the block is no multiple of {align}")]
+    Align {
+        /// From the block's begin, in bytes.
+        offset: u64,
+        /// What it has to be a multiple of.
+        align: u64,
+    },
+    /// The resource does not allow the allocation's memory type.
+    #[error("memory type {memory_type} is none of {allowed:#b}")]
+    MemoryType {
+        /// The allocation's.
+        memory_type: u32,
+        /// What the resource allows, a bit for each type.
+        allowed: u32,
+    },
+    /// The handle was misused.
+    #[error(transparent)]
+    Misuse(#[from] Misuse),
 }

@@ -5,9 +5,9 @@
 
 use crate::allocation::Allocation;
 use crate::allocator::{Freeable, Waiting};
-use crate::device::{Resource, Resources};
-use crate::error::{Contradiction, CreateError, FreeError};
-use crate::request::{Request, Wish};
+use crate::device::{Resource, Resources, Tiling};
+use crate::error::{AllocError, Contradiction, CreateError, FreeError, PlaceError};
+use crate::request::{Placement, Request, Wish};
 use crate::strategy::Strategy;
 use crate::usage::Intent;
 use core::fmt;
@@ -158,16 +158,7 @@ pub trait Factory<D: Resources>: Strategy<D> {
         info: &D::BufferInfo<'_>,
         wish: &Wish<'_>,
     ) -> Result<Buffer<D>, CreateError> {
-        let device = self.device();
-        let handle = device.create_buffer(info).map_err(CreateError::Create)?;
-        let resource = Resource::Buffer(handle);
-        // SAFETY: The device just made it.
-        let requirements = unsafe { device.requirements(resource) };
-        let mut request = Request::new(requirements, *wish);
-        request.resource = Some(resource);
-        request.device_address = device.needs_device_address(info);
-        let allocation = bind(self, resource, &request)?;
-        Ok(Bound { handle, allocation })
+        bind_new(self, make_buffer(self, info, wish, None)?)
     }
 
     /// Creates an image, allocates memory for it and binds the two.
@@ -180,16 +171,167 @@ pub trait Factory<D: Resources>: Strategy<D> {
         info: &D::ImageInfo<'_>,
         wish: &Wish<'_>,
     ) -> Result<Image<D>, CreateError> {
-        let device = self.device();
-        let handle = device.create_image(info).map_err(CreateError::Create)?;
-        let resource = Resource::Image(handle);
-        // SAFETY: The device just made it.
-        let requirements = unsafe { device.requirements(resource) };
+        bind_new(self, make_image(self, info, wish, None)?)
+    }
+
+    /// Creates a buffer in a block of its own, of which the device is told `extra`.
+    ///
+    /// # Errors
+    ///
+    /// As [`create_buffer`](Self::create_buffer).
+    fn create_dedicated_buffer(
+        &self,
+        info: &D::BufferInfo<'_>,
+        wish: &Wish<'_>,
+        extra: &D::Extra,
+    ) -> Result<Buffer<D>, CreateError> {
+        let wish = Wish { placement: Placement::Dedicated, ..*wish };
+        let made = make_buffer(self, info, &wish, Some(extra))?;
+        bind_new(self, made)
+    }
+
+    /// Creates an image in a block of its own, of which the device is told `extra`.
+    ///
+    /// # Errors
+    ///
+    /// As [`create_image`](Self::create_image).
+    fn create_dedicated_image(
+        &self,
+        info: &D::ImageInfo<'_>,
+        wish: &Wish<'_>,
+        extra: &D::Extra,
+    ) -> Result<Image<D>, CreateError> {
+        let wish = Wish { placement: Placement::Dedicated, ..*wish };
+        let made = make_image(self, info, &wish, Some(extra))?;
+        bind_new(self, made)
+    }
+
+    /// Creates a buffer and allocates memory for it, and does not bind the two: the caller does, by
+    /// [`bind`](Self::bind) or with the device's own call and whatever that takes beside.
+    ///
+    /// # Errors
+    ///
+    /// As [`create_buffer`](Self::create_buffer).
+    fn create_unbound_buffer(
+        &self,
+        info: &D::BufferInfo<'_>,
+        wish: &Wish<'_>,
+    ) -> Result<Buffer<D>, CreateError> {
+        make_buffer(self, info, wish, None)
+    }
+
+    /// Creates an image and allocates memory for it, and does not bind the two.
+    ///
+    /// # Errors
+    ///
+    /// As [`create_image`](Self::create_image).
+    fn create_unbound_image(
+        &self,
+        info: &D::ImageInfo<'_>,
+        wish: &Wish<'_>,
+    ) -> Result<Image<D>, CreateError> {
+        make_image(self, info, wish, None)
+    }
+
+    /// Creates a buffer in an allocation where other resources may lie, `offset` bytes from its
+    /// begin. Destroying it, before the allocation is freed, is the caller's part.
+    ///
+    /// ```
+    /// use polder_device::sim::{BufferInfo, Preset, Sim};
+    /// use polder_device::{Aliasing, Allocator, Factory, Options, Strategy, Wish};
+    /// use polder_device::{Resource, Resources};
+    ///
+    /// let allocator = Allocator::new(Sim::preset(Preset::Lavapipe), Options::default());
+    /// let wish = Wish { aliasing: Aliasing::Allowed, ..Wish::default() };
+    /// let large = BufferInfo { size: 64 << 10, ..BufferInfo::default() };
+    /// let small = BufferInfo { size: 4 << 10, ..BufferInfo::default() };
+    /// let first = allocator.create_buffer(&large, &wish)?;
+    /// let second = allocator.create_aliasing_buffer(&small, first.allocation(), 8 << 10)?;
+    /// // SAFETY: It was just made, and nothing uses it.
+    /// unsafe { allocator.device().destroy(Resource::Buffer(second)) };
+    /// allocator.destroy_buffer(first)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`CreateError`] names the step that failed; those before it are undone.
+    fn create_aliasing_buffer(
+        &self,
+        info: &D::BufferInfo<'_>,
+        allocation: &Allocation<D>,
+        offset: u64,
+    ) -> Result<D::Buffer, CreateError> {
+        let handle = self.device().create_buffer(info).map_err(CreateError::Create)?;
+        bind_alias(self, Resource::Buffer(handle), allocation, offset)?;
+        Ok(handle)
+    }
+
+    /// Creates an image in an allocation where other resources may lie, as
+    /// [`create_aliasing_buffer`](Self::create_aliasing_buffer) does with a buffer.
+    ///
+    /// # Errors
+    ///
+    /// [`CreateError`] names the step that failed; those before it are undone.
+    fn create_aliasing_image(
+        &self,
+        info: &D::ImageInfo<'_>,
+        allocation: &Allocation<D>,
+        offset: u64,
+    ) -> Result<D::Image, CreateError> {
+        let handle = self.device().create_image(info).map_err(CreateError::Create)?;
+        bind_alias(self, Resource::Image(handle), allocation, offset)?;
+        Ok(handle)
+    }
+
+    /// Allocates memory for a resource that the caller has made, and does not bind it. `tiling` is
+    /// that of an image, and linear for a buffer.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`AllocError`]; nothing has changed.
+    ///
+    /// # Safety
+    ///
+    /// `resource` came from this strategy's device and is live.
+    unsafe fn allocate_for(
+        &self,
+        resource: Resource<D::Buffer, D::Image>,
+        tiling: Tiling,
+        wish: &Wish<'_>,
+    ) -> Result<Allocation<D>, AllocError> {
+        // SAFETY: The caller promises that the resource is this device's and live.
+        let requirements = unsafe { self.device().requirements(resource) };
         let mut request = Request::new(requirements, *wish);
-        request.resource = Some(resource);
-        request.tiling = device.tiling(info);
-        let allocation = bind(self, resource, &request)?;
-        Ok(Bound { handle, allocation })
+        (request.resource, request.tiling) = (Some(resource), tiling);
+        // What a buffer was made with is not to be asked of the device.
+        request.device_address = matches!(resource, Resource::Buffer(_));
+        self.allocate(&request)
+    }
+
+    /// Binds a resource to an allocation, `offset` bytes from its begin.
+    ///
+    /// # Errors
+    ///
+    /// [`CreateError::Place`] when it cannot lie there, and nothing has changed;
+    /// [`CreateError::Bind`] when the device fails, and the resource can only be destroyed then.
+    ///
+    /// # Safety
+    ///
+    /// - `resource` came from this strategy's device, is live and has no memory.
+    /// - Nothing else lies there.
+    unsafe fn bind(
+        &self,
+        resource: Resource<D::Buffer, D::Image>,
+        allocation: &Allocation<D>,
+        offset: u64,
+    ) -> Result<(), CreateError> {
+        expect_place(self, resource, allocation, offset).map_err(CreateError::Place)?;
+        let place = allocation.offset() + offset;
+        // SAFETY: The caller promises a live resource without memory and a place of its own; the
+        // allocation lives and the place satisfies the requirements, as was just checked.
+        let bound = unsafe { self.device().bind(resource, allocation.memory(), place) };
+        bound.map_err(CreateError::Bind)
     }
 
     /// Destroys a buffer and frees its memory. The device has ended all work with it.
@@ -213,28 +355,118 @@ pub trait Factory<D: Resources>: Strategy<D> {
 
 impl<D: Resources, S: Strategy<D> + ?Sized> Factory<D> for S {}
 
-/// Allocates for a new resource and binds it; destroys it when either fails.
-fn bind<D: Resources, S: Strategy<D> + ?Sized>(
+/// Creates a buffer and allocates for it.
+fn make_buffer<D: Resources, S: Strategy<D> + ?Sized>(
+    strategy: &S,
+    info: &D::BufferInfo<'_>,
+    wish: &Wish<'_>,
+    extra: Option<&D::Extra>,
+) -> Result<Buffer<D>, CreateError> {
+    let device = strategy.device();
+    let handle = device.create_buffer(info).map_err(CreateError::Create)?;
+    let resource = Resource::Buffer(handle);
+    // SAFETY: The device just made it.
+    let requirements = unsafe { device.requirements(resource) };
+    let mut request = Request::new(requirements, *wish);
+    (request.resource, request.extra) = (Some(resource), extra);
+    request.device_address = device.needs_device_address(info);
+    let allocation = allocate_new(strategy, resource, &request)?;
+    Ok(Bound { handle, allocation })
+}
+
+/// Creates an image and allocates for it.
+fn make_image<D: Resources, S: Strategy<D> + ?Sized>(
+    strategy: &S,
+    info: &D::ImageInfo<'_>,
+    wish: &Wish<'_>,
+    extra: Option<&D::Extra>,
+) -> Result<Image<D>, CreateError> {
+    let device = strategy.device();
+    let handle = device.create_image(info).map_err(CreateError::Create)?;
+    let resource = Resource::Image(handle);
+    // SAFETY: The device just made it.
+    let requirements = unsafe { device.requirements(resource) };
+    let mut request = Request::new(requirements, *wish);
+    (request.resource, request.extra) = (Some(resource), extra);
+    request.tiling = device.tiling(info);
+    let allocation = allocate_new(strategy, resource, &request)?;
+    Ok(Bound { handle, allocation })
+}
+
+/// Allocates for a new resource; destroys it when there is no memory.
+fn allocate_new<D: Resources, S: Strategy<D> + ?Sized>(
     strategy: &S,
     resource: Resource<D::Buffer, D::Image>,
     request: &Request<'_, D>,
 ) -> Result<Allocation<D>, CreateError> {
-    let device = strategy.device();
-    let undo = |error| {
-        destroy(device, resource);
-        error
-    };
-    let allocation =
-        strategy.allocate(request).map_err(|error| undo(CreateError::Allocate(error)))?;
+    strategy.allocate(request).map_err(|error| {
+        destroy(strategy.device(), resource);
+        CreateError::Allocate(error)
+    })
+}
+
+/// Binds a new resource to the memory that was allocated for it; undoes both when that fails.
+fn bind_new<D: Resources, S: Sort<D>>(
+    strategy: &(impl Strategy<D> + ?Sized),
+    made: Bound<D, S>,
+) -> Result<Bound<D, S>, CreateError> {
+    let (device, resource) = (strategy.device(), S::resource(made.handle));
+    let (memory, offset) = (made.allocation.memory(), made.allocation.offset());
     // SAFETY: The resource is new, so it has no memory; the allocation is of this device and live,
     // meets the requirements, and is nobody else's.
-    let bound = unsafe { device.bind(resource, allocation.memory(), allocation.offset()) };
-    if let Err(error) = bound {
-        destroy(device, resource);
-        strategy.undo(allocation).expect("the allocation was just made here");
-        return Err(CreateError::Bind(error));
+    match unsafe { device.bind(resource, memory, offset) } {
+        Ok(()) => Ok(made),
+        Err(error) => {
+            destroy(device, resource);
+            strategy.undo(made.allocation).expect("the allocation was just made here");
+            Err(CreateError::Bind(error))
+        }
     }
-    Ok(allocation)
+}
+
+/// Binds a new resource where others lie; destroys it when that fails.
+fn bind_alias<D: Resources, S: Strategy<D> + ?Sized>(
+    strategy: &S,
+    resource: Resource<D::Buffer, D::Image>,
+    allocation: &Allocation<D>,
+    offset: u64,
+) -> Result<(), CreateError> {
+    let device = strategy.device();
+    let placed = expect_place(strategy, resource, allocation, offset).map_err(CreateError::Place);
+    let bound = placed.and_then(|()| {
+        let place = allocation.offset() + offset;
+        // SAFETY: The resource is new, so it has no memory; the allocation lives and the place
+        // satisfies the requirements, as was just checked.
+        let bound = unsafe { device.bind_alias(resource, allocation.memory(), place) };
+        bound.map_err(CreateError::Bind)
+    });
+    bound.inspect_err(|_| destroy(device, resource))
+}
+
+/// Finds what keeps a live resource of the strategy's device from lying `offset` bytes from an
+/// allocation's begin.
+fn expect_place<D: Resources, S: Strategy<D> + ?Sized>(
+    strategy: &S,
+    resource: Resource<D::Buffer, D::Image>,
+    allocation: &Allocation<D>,
+    offset: u64,
+) -> Result<(), PlaceError> {
+    strategy.expect_live(allocation)?;
+    // SAFETY: Our callers have just made the resource, or were promised that it lives.
+    let needs = unsafe { strategy.device().requirements(resource) };
+    let (size, room, memory_type) = (needs.size, allocation.size(), allocation.memory_type());
+    if offset.checked_add(size).is_none_or(|end| end > room) {
+        return Err(PlaceError::PastEnd { offset, size, room });
+    }
+    let (offset, align) = (allocation.offset() + offset, needs.align);
+    if !offset.is_multiple_of(align) {
+        return Err(PlaceError::Align { offset, align });
+    }
+    let allowed = needs.memory_types;
+    if allowed >> memory_type & 1 == 0 {
+        return Err(PlaceError::MemoryType { memory_type, allowed });
+    }
+    Ok(())
 }
 
 /// Destroys a resource and frees its memory, if the memory is the strategy's.

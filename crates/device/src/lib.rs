@@ -41,7 +41,8 @@ pub use device::{
     Requirements, Resource, Resources, Tiling,
 };
 pub use error::{
-    AllocError, Contradiction, CreateError, FreeError, MapError, Misuse, Shortage, ShortageCause,
+    AllocError, Contradiction, CreateError, FreeError, MapError, Misuse, PlaceError, Shortage,
+    ShortageCause,
 };
 pub use factory::{Buffer, Factory, Image};
 pub use growth::Growth;

@@ -11,7 +11,8 @@
 //! and the n-th call of any function [fails](Sim::fail) when a test wants it to.
 //!
 //! Only Vulkan's rules about memory are checked, not those about commands. A block with resources
-//! in it is not freed and resources do not alias, though Vulkan allows both. All calls take one
+//! in it is not freed, and resources alias only where they are bound as aliases, though Vulkan
+//! allows more. All calls take one
 //! lock: this is no device to measure threads on, as long as blocks are few.
 //!
 //! ```

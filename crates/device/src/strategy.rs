@@ -65,6 +65,27 @@ pub unsafe trait Strategy<D: Device>: Send + Sync {
     /// Those of [`AllocError`]; nothing has changed.
     fn allocate(&self, request: &Request<'_, D>) -> Result<Allocation<D>, AllocError>;
 
+    /// Allocates for all requests or for none, as sparse resources want their pages.
+    ///
+    /// # Errors
+    ///
+    /// That of the first request that fails; those before it are undone.
+    fn allocate_all(&self, requests: &[Request<'_, D>]) -> Result<Vec<Allocation<D>>, AllocError> {
+        let mut made = Vec::with_capacity(requests.len());
+        for request in requests {
+            match self.allocate(request) {
+                Ok(allocation) => made.push(allocation),
+                Err(error) => {
+                    for allocation in made.into_iter().rev() {
+                        self.undo(allocation).expect("the allocation was just made here");
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(made)
+    }
+
     /// Frees an allocation. Nothing may use its memory any more: no resource bound to it, no
     /// command that the device has yet to execute.
     ///

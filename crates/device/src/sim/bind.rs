@@ -14,6 +14,8 @@ pub(super) struct Binding {
     pub(super) resource: SimResource,
     pub(super) memory: Memory,
     pub(super) offset: u64,
+    /// Whether others lie there too, as the user knows.
+    pub(super) is_alias: bool,
 }
 
 impl State {
@@ -24,7 +26,7 @@ impl State {
         info: &BufferInfo,
     ) -> Result<Buffer, Refusal> {
         let made = make_buffer(layout, info)?;
-        Ok(Buffer(self.buffers.insert(Record { made, place: None })))
+        Ok(Buffer(self.buffers.insert(Record { made, place: None, is_alias: false })))
     }
 
     /// Makes an image without memory.
@@ -34,12 +36,12 @@ impl State {
         info: &ImageInfo,
     ) -> Result<Image, Refusal> {
         let made = make_image(layout, info)?;
-        Ok(Image(self.images.insert(Record { made, place: None })))
+        Ok(Image(self.images.insert(Record { made, place: None, is_alias: false })))
     }
 
     /// Binds a resource.
     pub(super) fn bind(&mut self, layout: &Layout, binding: Binding) -> Result<(), Refusal> {
-        let Binding { resource, memory, offset } = binding;
+        let Binding { resource, memory, offset, is_alias } = binding;
         let record = self.record(resource)?;
         let block = self.block(memory)?;
         let bound_before = u64::from(record.place.is_some());
@@ -48,18 +50,24 @@ impl State {
         check_dedicated(record, block, &binding)?;
         let bound =
             Bound { end: offset + record.made.requirements.size, tiling: record.made.tiling };
-        check_neighbours(block, offset, bound, layout.properties.limits.granularity)?;
-
-        self.block_mut(memory)?.bound.insert(offset, bound);
-        self.record_mut(resource).place = Some((memory, offset));
+        if is_alias {
+            self.block_mut(memory)?.aliases += 1;
+        } else {
+            check_neighbours(block, offset, bound, layout.properties.limits.granularity)?;
+            self.block_mut(memory)?.bound.insert(offset, bound);
+        }
+        let record = self.record_mut(resource);
+        (record.place, record.is_alias) = (Some((memory, offset)), is_alias);
         Ok(())
     }
 
     /// Destroys a resource.
     pub(super) fn destroy(&mut self, resource: SimResource) -> Result<(), Refusal> {
-        let place = self.record(resource)?.place;
-        if let Some((memory, offset)) = place {
-            self.block_mut(memory)?.bound.remove(&offset);
+        let Record { place, is_alias, .. } = *self.record(resource)?;
+        match place {
+            Some((memory, _)) if is_alias => self.block_mut(memory)?.aliases -= 1,
+            Some((memory, offset)) => drop(self.block_mut(memory)?.bound.remove(&offset)),
+            None => {}
         }
         match resource {
             SimResource::Buffer(buffer) => drop(self.buffers.remove(buffer.0)),

@@ -121,7 +121,17 @@ unsafe impl Resources for Sim {
         memory: Memory,
         offset: u64,
     ) -> Result<(), DeviceError> {
-        let binding = Binding { resource, memory, offset };
+        let binding = Binding { resource, memory, offset, is_alias: false };
+        self.call(Call::Bind, |layout, state| state.bind(layout, binding))
+    }
+
+    unsafe fn bind_alias(
+        &self,
+        resource: SimResource,
+        memory: Memory,
+        offset: u64,
+    ) -> Result<(), DeviceError> {
+        let binding = Binding { resource, memory, offset, is_alias: true };
         self.call(Call::Bind, |layout, state| state.bind(layout, binding))
     }
 

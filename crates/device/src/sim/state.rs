@@ -57,6 +57,8 @@ pub(super) struct Block {
     host: Option<Store>,
     /// The resources in it by their offset.
     pub(super) bound: BTreeMap<u64, Bound>,
+    /// How many resources lie in it wherever others do.
+    pub(super) aliases: u64,
 }
 
 /// A resource's place in its block.
@@ -72,6 +74,7 @@ pub(super) struct Record {
     pub(super) made: Made,
     /// Its block and where in it, once it is bound.
     pub(super) place: Option<(Memory, u64)>,
+    pub(super) is_alias: bool,
 }
 
 /// Which way bytes go between the host's view and the device's.
@@ -173,7 +176,8 @@ impl State {
 
     /// Takes a block back.
     pub(super) fn free(&mut self, layout: &Layout, memory: Memory) -> Result<(), Refusal> {
-        let bound = self.block(memory)?.bound.len() as u64;
+        let block = self.block(memory)?;
+        let bound = block.bound.len() as u64 + block.aliases;
         require(bound == 0, Rule::FreeWhileBound, &[("resources", bound)])?;
         let block = self.blocks.remove(memory.0).expect("the block was found above");
         let heap = layout.properties.memory_types[block.info.memory_type as usize].heap;
@@ -281,7 +285,7 @@ impl Block {
             extra,
             mapped: false,
         };
-        Ok(Self { info, device: take()?, host, bound: BTreeMap::new() })
+        Ok(Self { info, device: take()?, host, bound: BTreeMap::new(), aliases: 0 })
     }
 
     fn synchronise(&self, range: &Range<u64>, direction: Direction, quiet: Quiet) {
