@@ -1,6 +1,7 @@
 //! The benchmarks of the device half, one file each.
 
 mod defragment;
+mod account;
 mod factory;
 mod held;
 mod pairs;
@@ -35,6 +36,8 @@ pub enum Benchmark {
     Planner,
     /// Emptying blocks of half of what was in them.
     Defragment,
+    /// Detailed figures and VMA's text.
+    Account,
 }
 
 /// What every benchmark needs.
@@ -73,6 +76,7 @@ impl Benchmark {
             Self::Factory => factory::run(context, report),
             Self::Planner => planner::run(context, report),
             Self::Defragment => defragment::run(context, report),
+            Self::Account => account::run(context, report),
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use super::{Need, Peer};
 use crate::gpu::{Gpu, buffer_info};
 use polder_core::space::{self, Record, RegionId, Strategy as Search};
 use polder_core::store::{Full, Store};
+use polder_device::virtual_block::Detail;
 use polder_device::{
     Allocation, Allocator, Buffer, Factory as _, Options, Request, Requirements, Strategy, Wish,
 };
@@ -74,6 +75,18 @@ impl Heap {
     pub fn new(gpu: &Gpu) -> Self {
         let allocator = Arc::new(Allocator::new(gpu.polder(), Options::default()));
         Self { allocator, memory_types: gpu.memory_types }
+    }
+}
+
+impl Heap {
+    /// Returns how many allocations the detailed figures count.
+    pub fn figures(&self) -> u64 {
+        self.allocator.detailed_stats().total.allocations.count()
+    }
+
+    /// Returns the length of VMA's text with every region.
+    pub fn text_len(&self) -> usize {
+        self.allocator.vma_json(Detail::Regions).len()
     }
 }
 

@@ -3,6 +3,8 @@
 use super::{Need, Peer};
 use crate::gpu::{Gpu, buffer_info};
 use ash::vk;
+use std::ffi::{CStr, c_char, c_void};
+use std::ptr;
 use std::sync::Arc;
 use vk_mem::{
     Alloc, Allocation, AllocationCreateInfo, Allocator, MemoryUsage, VirtualAllocation,
@@ -84,6 +86,35 @@ impl Heap {
         let allocator = Arc::new(gpu.vma());
         let info = AllocationCreateInfo::default();
         Self { allocator, memory_types: gpu.memory_types, info }
+    }
+}
+
+// vk-mem has no way to these two, and links them.
+unsafe extern "C" {
+    fn vmaBuildStatsString(allocator: *mut c_void, text: *mut *mut c_char, detailed: u32);
+    fn vmaFreeStatsString(allocator: *mut c_void, text: *mut c_char);
+}
+
+impl Heap {
+    /// Returns how many allocations the detailed figures count.
+    pub fn figures(&self) -> u64 {
+        let stats = self.allocator.calculate_statistics().expect("the call cannot fail");
+        stats.total.statistics.allocationCount.into()
+    }
+
+    /// Returns the length of the text with every region.
+    pub fn text_len(&self) -> usize {
+        const { assert!(size_of::<Allocator>() == size_of::<*mut c_void>()) };
+        // SAFETY: vk-mem's allocator is a struct with one field, VMA's handle.
+        let handle = unsafe { ptr::from_ref(&*self.allocator).cast::<*mut c_void>().read() };
+        let mut text = ptr::null_mut();
+        // SAFETY: The handle is live, and `text` takes the pointer.
+        unsafe { vmaBuildStatsString(handle, &raw mut text, 1) };
+        // SAFETY: VMA has just written a text that ends with a zero.
+        let len = unsafe { CStr::from_ptr(text) }.count_bytes();
+        // SAFETY: The text is this allocator's and is freed once.
+        unsafe { vmaFreeStatsString(handle, text) };
+        len
     }
 }
 

@@ -75,6 +75,10 @@ pub unsafe trait Division: Debug + Send + 'static {
     /// Whether every allocation gets a block of its own, so that no block is ever divided.
     const ALONE: bool = false;
 
+    /// Whether a part's region, as [`walk`](Self::walk) shows it, has the size that was asked for,
+    /// to the byte. Figures are counted faster then.
+    const EXACT: bool = false;
+
     /// What is the same for all blocks of a strategy.
     type Config: Clone + Debug + Send + Sync;
 

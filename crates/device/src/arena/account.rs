@@ -5,7 +5,7 @@ use super::{Arena, Session};
 use crate::device::Device;
 use crate::division::{Division, Region};
 use crate::snapshot::{AllocationSnapshot, BlockSnapshot, Leak, RegionSnapshot};
-use polder_core::stats::DetailedStats;
+use polder_core::stats::{DetailedStats, Sizes};
 use polder_core::table::Key;
 
 impl<D: Device, V: Division> Arena<D, V> {
@@ -56,10 +56,7 @@ impl<D: Device, V: Division> Arena<D, V> {
                 stats.blocks.push(block.grant.size);
                 match &block.contents {
                     Contents::Shared { division } => {
-                        division.walk(&mut |region| match session.slot_at(index, &region) {
-                            Some(slot) => stats.allocations.push(session.entry(slot).size),
-                            None => stats.free_regions.push(region.size),
-                        });
+                        stats += session.tally(index, division);
                     }
                     &Contents::Dedicated { slot } => {
                         stats.allocations.push(session.entry(slot).size);
@@ -98,6 +95,26 @@ impl<D: Device, V: Division> State<D, V> {
     /// Whose a region of a block is. What an open pass keeps is nobody's.
     pub(super) fn slot_at(&self, block: u32, region: &Region) -> Option<u32> {
         region.slot.filter(|&slot| self.is_at(slot, block, region.offset))
+    }
+
+    /// The figures of a block's allocations and free regions.
+    pub(super) fn tally(&self, block: u32, division: &V) -> DetailedStats {
+        let is_plain = V::EXACT && self.moves.len() == 0;
+        // By whether a region is used: which it is nobody can guess, and a branch would cost more
+        // than all the rest.
+        let mut sizes = [Sizes::NONE; 2];
+        division.walk(&mut |region| {
+            if is_plain {
+                sizes[usize::from(region.slot.is_some())].push(region.size);
+                return;
+            }
+            match self.slot_at(block, &region) {
+                Some(slot) => sizes[1].push(self.entry(slot).size),
+                None => sizes[0].push(region.size),
+            }
+        });
+        let [free_regions, allocations] = sizes;
+        DetailedStats { allocations, free_regions, ..DetailedStats::default() }
     }
 
     fn allocation_snapshot(&self, slot: u32) -> AllocationSnapshot {

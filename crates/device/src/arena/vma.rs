@@ -7,7 +7,6 @@ use crate::device::Device;
 use crate::device::Tiling;
 use crate::division::Division;
 use crate::vma_json::{Json, Layout};
-use polder_core::stats::DetailedStats;
 
 impl<D: Device, V: Division> Arena<D, V> {
     /// Writes each shared block as a member that is called by its number, from `first` on; returns
@@ -47,12 +46,7 @@ fn write_block<D: Device, V: Division>(
     division: &V,
 ) {
     let block = session.block(index);
-    // Only what VMA says before the regions; it wants their number first.
-    let mut stats = DetailedStats::default();
-    division.walk(&mut |region| match session.slot_at(index, &region) {
-        Some(slot) => stats.allocations.push(session.entry(slot).size),
-        None => stats.free_regions.push(region.size),
-    });
+    let stats = session.tally(index, division);
     json.begin('{');
     json.member("MapRefCount", block.maps.into());
     json.block_head(block.grant.size, &stats);

@@ -100,6 +100,8 @@ pub struct Linear {
 // SAFETY: A part goes into the gap behind the cursor and no further (the invariants above, checked
 // against a model), so it lies in the block and overlaps no other.
 unsafe impl Division for Linear {
+    const EXACT: bool = true;
+
     type Config = Config;
 
     fn new(config: &Config, size: u64, granularity: u64) -> Self {

@@ -37,6 +37,8 @@ macro_rules! of_either {
 
 // SAFETY: Both are divisions, and a block keeps to one of them.
 unsafe impl Division for Mixed {
+    const EXACT: bool = true;
+
     type Config = Config;
 
     fn new(config: &Config, size: u64, granularity: u64) -> Self {

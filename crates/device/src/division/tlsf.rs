@@ -51,6 +51,8 @@ pub struct Tlsf {
 // SAFETY: The regions of a space tile the block and do not overlap (its invariant 1, which
 // fuzzing and a model check), and a part is a used one.
 unsafe impl Division for Tlsf {
+    const EXACT: bool = true;
+
     type Config = Config;
 
     fn new(config: &Config, size: u64, granularity: u64) -> Self {

@@ -145,6 +145,8 @@ impl<D: Division> Pair<D> {
         let part = parts.next();
         assert!(parts.next().is_none(), "a region has one part at most");
         assert_eq!(region.slot, part.map(|live| live.ask.slot), "the slot is that of the part");
+        let is_exact = part.is_none_or(|live| !D::EXACT || region.size == live.ask.size);
+        assert!(is_exact, "a part has its size to the byte");
         let whole = part.is_none_or(|live| region.offset <= live.part.offset && live.end() <= end);
         assert!(whole, "a part lies in its region");
     }
