@@ -9,5 +9,6 @@ mod device;
 mod gpu;
 mod heap;
 mod messages;
+mod pools;
 mod ranges;
 mod work;
