@@ -18,6 +18,7 @@
 //!    a move has left or a free has given up meanwhile.
 
 mod account;
+mod entry;
 mod info;
 mod mapping;
 mod moves;
@@ -42,9 +43,10 @@ use crate::growth::Growth;
 use crate::handover::{Handover, Held};
 use crate::request::{BudgetRule, Mapping, Request, Wish};
 use crate::supply::{Refusal, Supply};
+use entry::{Entry, Marks};
 use polder_core::stats::Stats;
 use polder_core::table::{Key, Stale};
-use state::{Block, Entry, Marks};
+use state::Block;
 use std::sync::Arc;
 
 /// What an arena is made with.

@@ -1,6 +1,7 @@
 //! What an arena can tell of itself: its blocks, its leaks.
 
-use super::state::{Contents, Entry, Note, State};
+use super::entry::Entry;
+use super::state::{Contents, Note, State};
 use super::{Arena, Session};
 use crate::device::Device;
 use crate::division::{Division, Region};

@@ -5,7 +5,8 @@
 //! kept until the pass ends, and so are both places of one that somebody frees meanwhile, for a
 //! copy may be under way between them.
 
-use super::state::{Entry, Marks, State};
+use super::entry::{Entry, Marks};
+use super::state::State;
 use crate::allocation::HostPointer;
 use crate::device::{Device, Tiling};
 use crate::division::{Ask, Division};

@@ -1,14 +1,13 @@
 //! The account of an arena: its blocks, its allocations, and which part is whose.
 
-use super::Tiling;
+use super::entry::{Entry, Marks};
 use super::moves::Moves;
 use super::shelves::Shelves;
 use crate::allocation::HostPointer;
-use crate::device::{Device, Resource};
+use crate::device::Device;
 use crate::division::{Ask, Division, Part};
 use crate::handover::TakeBack;
 use crate::supply::{Grant, Supply};
-use bitflags::bitflags;
 use polder_core::stats::Stats;
 use std::backtrace::Backtrace;
 use std::collections::HashMap;
@@ -53,64 +52,6 @@ impl<D: Device, V: Division> Block<D, V> {
             Contents::Shared { division } => division,
             Contents::Dedicated { .. } => unreachable!("only shared blocks are on shelves"),
         }
-    }
-}
-
-/// What one allocation is.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
-    pub offset: u64,
-    pub size: u64,
-    pub block: u32,
-    /// The division's name for the part.
-    pub part: u32,
-    pub maps: u32,
-    pub tiling: Tiling,
-    /// What its offset is a multiple of, as an exponent of two: for the next place it may get.
-    pub align_log: u8,
-    pub marks: Marks,
-}
-
-const _: () = assert!(size_of::<Entry>() == 32, "two entries share a cache line");
-
-bitflags! {
-    /// What else is known of an allocation.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub(super) struct Marks: u8 {
-        /// One of the maps is the handle's own, for all its life.
-        const PERSISTENT = 1;
-        /// Its block was taken for it.
-        const FRESH = 1 << 1;
-        /// People's table has a [`Note`] of it.
-        const NOTED = 1 << 2;
-        /// A move of it is open.
-        const MOVING = 1 << 3;
-        /// A buffer lies in it.
-        const BUFFER = 1 << 4;
-        /// An image lies in it.
-        const IMAGE = 1 << 5;
-    }
-}
-
-impl Marks {
-    pub const fn of<B, I>(resource: &Resource<B, I>) -> Self {
-        match resource {
-            Resource::Buffer(_) => Self::BUFFER,
-            Resource::Image(_) => Self::IMAGE,
-        }
-    }
-}
-
-impl Entry {
-    pub const fn new(block: u32, part: Part, ask: &Ask) -> Self {
-        let Part { key, offset } = part;
-        let &Ask { size, tiling, align, .. } = ask;
-        let (align_log, marks) = (align.trailing_zeros() as u8, Marks::empty());
-        Self { offset, size, block, part: key, maps: 0, tiling, align_log, marks }
-    }
-
-    pub const fn is_persistent(&self) -> bool {
-        self.marks.contains(Marks::PERSISTENT)
     }
 }
 

@@ -1,7 +1,8 @@
 //! What an arena writes into VMA's text: its shared blocks with their regions, and its dedicated
 //! allocations.
 
-use super::state::{Contents, Entry, Marks, State};
+use super::entry::{Entry, Marks};
+use super::state::{Contents, State};
 use super::{Arena, Session};
 use crate::device::Device;
 use crate::device::Tiling;
