@@ -1,7 +1,7 @@
 //! The benchmarks of the device half, one file each.
 
-mod defragment;
 mod account;
+mod defragment;
 mod factory;
 mod held;
 mod pairs;
