@@ -23,7 +23,7 @@ pub enum Neighbours {
     Alike,
 }
 
-/// See the [module](self).
+/// What a user says of the blocks of a pool or a strategy; by default nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules<X> {
     /// Every block has exactly this size, in bytes, and none is for one allocation alone.
