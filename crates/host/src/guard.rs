@@ -19,7 +19,7 @@
 //! | `FENCES`, `PADDING`, `fence`, `fence_again` | chunks around a large object that fault |
 //! | `object_of` | where a large object begins in its span |
 //! | `hide`, `show` | a large object whose span is kept for the next |
-//! | `unfence` | makes the whole of a span usable again |
+//! | `unfence`, `forget` | make the whole of a span usable again, or forget that it is not |
 //! | `GAP` | bytes between records and objects that fault |
 
 #[cfg(feature = "hardened")]

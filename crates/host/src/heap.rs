@@ -11,6 +11,7 @@
 //! 2. No message and no span of a heap is kept by a thread.
 
 use crate::ensure::ensure;
+use crate::guard;
 use crate::local::{Grown, Local};
 use crate::lock::Lock;
 use crate::map::Entry;
@@ -220,8 +221,9 @@ impl Heap {
         if self.resize_in_place(object, size, align) {
             return Some(object);
         }
-        let target = self.allocate(size, align)?;
+        guard::ensure_live(object);
         let kept = object::usable_size(object.as_ptr())?.min(size);
+        let target = self.allocate(size, align)?;
         // SAFETY: Both objects have that many bytes, and one of them is new.
         unsafe { target.copy_from_nonoverlapping(object, kept) };
         // SAFETY: As promised to us.
@@ -273,6 +275,11 @@ impl Drop for Heap {
     fn drop(&mut self) {
         let inner = self.inner();
         ALL.lock().remove(inner);
+        if guard::FENCES {
+            inner.supply.each(|span| {
+                guard::forget(span);
+            });
+        }
         // SAFETY: Who drops a heap uses nothing of it any more.
         unsafe { inner.supply.release() };
         // SAFETY: It was allocated in `new`, and this is its last use.

@@ -340,7 +340,8 @@ pub fn usable_size(object: *const u8) -> Option<usize> {
 }
 
 /// Returns from where to where the object goes that this address lies in; none when it is not
-/// ours. An object that is free may be shown like a live one. Takes constant time, for any address.
+/// ours. An object that is free may be shown like a live one. Takes constant time, for any address;
+/// with the feature `hardened`, of an object that nobody frees meanwhile.
 #[inline]
 #[must_use]
 pub fn bounds(address: *const u8) -> Option<Range<usize>> {

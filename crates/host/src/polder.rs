@@ -65,7 +65,8 @@ impl Polder {
 
     /// Returns from where to where the object goes that this address lies in, as addresses; none
     /// when it is not in our memory. Takes constant time, for any address, also in the middle of an
-    /// object. Memory of ours that is free may be shown like an object.
+    /// object. Memory of ours that is free may be shown like an object. With the feature `hardened`
+    /// nobody frees the object meanwhile.
     #[must_use]
     pub fn bounds<T>(&self, address: *const T) -> Option<Range<usize>> {
         object::bounds(address.cast())

@@ -63,9 +63,10 @@ pub struct Span {
     block: Cell<*const Block>,
     chunks: AtomicU32,
     region: Cell<u32>,
-    /// Of a slab: invariant 2.
+    /// Of a slab: invariant 2. Of a large object with guards: the chunks before it.
     pub carved: Shown,
-    /// Of a slab: how many of its slots the tally has as free.
+    /// Of a slab: how many of its slots the tally has as free. Of a large object with guards: what
+    /// of its span faults.
     pub counted: Cell<u32>,
 }
 

@@ -4,33 +4,38 @@ use super::misuse::{halves, request};
 use super::{allocator, random};
 use polder_device::defragment::Options;
 use polder_device::sim::{Preset, Sim};
-use polder_device::{Access, AllocationId, Strategy, Wish};
+use polder_device::{Access, AllocationId, Allocator, Strategy, Wish};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Others allocate, write, check and free all the while; what moves is the first thread's own.
+/// Allocates and frees until it is told to stop, and frees the rest.
+fn come_and_go(allocator: &Allocator<Sim>, seed: u64, stop: &AtomicBool) {
+    let mut random = random(seed);
+    let mut live = Vec::new();
+    let most = if cfg!(miri) { 5 } else { 100 };
+    while !stop.load(Ordering::Relaxed) || !live.is_empty() {
+        let grows = live.len() < most && !stop.load(Ordering::Relaxed);
+        if grows && random().is_multiple_of(2) {
+            let wish = Wish::of(Access::HostRandom);
+            let needs = request(64 + random() % 4000, wish);
+            live.push(allocator.allocate(&needs).unwrap());
+        } else if !live.is_empty() {
+            let at = random() as usize % live.len();
+            allocator.free(live.swap_remove(at)).unwrap();
+        }
+    }
+}
+
+/// Others allocate and free all the while; what moves is the first thread's own.
 #[test]
 fn beside_other_threads() {
     let sim = Sim::preset(Preset::Lavapipe);
     let allocator = allocator(&sim);
-    let (stop, rounds) = (AtomicBool::new(false), if cfg!(miri) { 2 } else { 60 });
+    let stop = AtomicBool::new(false);
+    let (rounds, passes) = if cfg!(miri) { (1, 2) } else { (60, 50) };
     std::thread::scope(|scope| {
         for seed in 0..2 {
             let (allocator, stop) = (&allocator, &stop);
-            scope.spawn(move || {
-                let mut random = random(seed);
-                let mut live = Vec::new();
-                while !stop.load(Ordering::Relaxed) || !live.is_empty() {
-                    let grows = live.len() < 100 && !stop.load(Ordering::Relaxed);
-                    if grows && random().is_multiple_of(2) {
-                        let wish = Wish::of(Access::HostRandom);
-                        let needs = request(64 + random() % 4000, wish);
-                        live.push(allocator.allocate(&needs).unwrap());
-                    } else if !live.is_empty() {
-                        let at = random() as usize % live.len();
-                        allocator.free(live.swap_remove(at)).unwrap();
-                    }
-                }
-            });
+            scope.spawn(move || come_and_go(allocator, seed, stop));
         }
         for round in 0..rounds {
             let mut live = halves(&allocator, Wish::of(Access::HostRandom));
@@ -40,7 +45,7 @@ fn beside_other_threads() {
             }
             let options = Options { moves_per_pass_max: 30, ..Options::default() };
             let mut work = allocator.defragment(&options).unwrap();
-            for _ in 0..50 {
+            for _ in 0..passes {
                 let moves = work.begin_pass().unwrap().to_vec();
                 for (number, one) in moves.iter().enumerate() {
                     // What is another's cannot be answered here, and stays where it is.

@@ -17,3 +17,18 @@ pub fn read() -> u64 {
     }
     count
 }
+
+/// Returns how many counts a second has.
+pub fn a_second() -> u64 {
+    let count: u64;
+    // SAFETY: Every aarch64 processor has the register; user programs may read it.
+    unsafe {
+        core::arch::asm!(
+            "mrs {count}, cntfrq_el0",
+            count = out(reg) count,
+            options(nomem, nostack, preserves_flags),
+        );
+    }
+    // An emulator may have none.
+    count.max(1)
+}

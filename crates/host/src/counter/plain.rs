@@ -9,3 +9,8 @@ pub const PERIOD: u64 = 20;
 pub fn read() -> u64 {
     os::now_ms()
 }
+
+/// Returns how many counts a second has.
+pub fn a_second() -> u64 {
+    1000
+}

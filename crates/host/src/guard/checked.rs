@@ -13,21 +13,25 @@
 //! in use is empty, and comes back in an order that is not that of the frees.
 //!
 //! **Large objects** have chunks before and behind them that fault; what is left in the last chunk
-//! repeats a byte. One that was freed faults until its span is used for another.
+//! repeats a byte. One of up to 8 MiB that was freed faults for as long as its thread keeps its
+//! span, which is not yet part of what others are made of.
 //!
 //! **Nothing is left** to be read from before: what is freed is cleared.
 //!
 //! # What is not always done
 //!
 //! Objects in slots above 256 bytes are cleared, and large ones fenced and hidden, for about a
-//! twentieth of a thread's time. One that has more of them than that pays for leaves the rest as it
-//! is: a write after the free is then found at the ends of a slot alone, and of a large object not
-//! at all; a write past the end of one is found by what stands behind it, when it is freed.
+//! twentieth of a thread's time, and no more than so many large ones are fenced at a time. One that
+//! has more of them leaves the rest as it is: a write after the free is then found at the ends of a
+//! slot alone, and of a large object not at all; a write past the end of one is found by what
+//! stands behind it, when it is freed. What a thread frees of a heap is paid for by the thread, and
+//! one that allocates nothing of its own earns nothing.
 //!
 //! # What is not found
 //!
 //! A write after the free to the middle of a slot in a slab: all of a slot would have to be read
-//! when it is handed out. A write after the free when the place is another's already. A write
+//! when it is handed out. A write after the free when the place is another's already, or on its way
+//! to the thread that owns it. Two frees of one object by two threads at the same moment. A write
 //! before the first object of a chunk, where no fence is. A write past the end that happens to be
 //! what stands there: of one byte, one in 128 (never a zero). Reads past the end that stay in the
 //! slot or the last chunk. What the program reads of a freed slot is a link and zeros: the read
@@ -36,12 +40,17 @@
 //! The key is the process's own, and random. The hash is a multiplication: it stops mistakes and
 //! blind guesses, not somebody who can read memory.
 
+#[cfg(target_endian = "big")]
+compile_error!("a trailer's lowest byte is expected to be its first");
+
 mod clear;
 mod large;
 mod misuse;
 mod trailer;
 
-pub use large::{fence, fence_again, hide, object_of, seal_large, show, unfence, usable_large};
+pub use large::{
+    fence, fence_again, forget, hide, object_of, seal_large, show, unfence, usable_large,
+};
 pub use trailer::begin;
 
 use crate::counter;
@@ -75,11 +84,15 @@ const CHECKED: usize = 3 * LINK;
 pub const ROOM_LEAST: usize = 2 * SLOT;
 /// Bytes behind a large object that are looked at.
 const MARGIN: usize = 64;
-/// Bytes of longer slots and of large objects that a thread clears while the counter goes through
-/// a period, 13 to 67 ms: a twentieth of its time or less, for memory that no cache has.
-const CLEARED_IN_PERIOD: u64 = 16 << 20;
-/// What it may save of that.
+/// Bytes of longer slots and of large objects that a thread clears in a second: a twentieth of its
+/// time or less, for memory that no cache has.
+const CLEARED_A_SECOND: u64 = 512 << 20;
+/// What it may save of that, and what it may clear beyond it at once.
 const CREDIT_MOST: i64 = 8 << 20;
+const DEBT_MOST: i64 = 64 << 20;
+/// Counts that are looked at together at most, some seconds: times what is cleared in one they are
+/// a number of 64 bits.
+const PASSED_MOST: u64 = 1 << 34;
 /// Of the slots that come back together at least, one in so many may change places.
 const MOVED_SHARE: u32 = 4;
 /// Coins in a random number.
@@ -94,6 +107,14 @@ pub struct State {
     credit: Cell<i64>,
 }
 
+/// What is wrong with an object that should be live.
+enum Wrong {
+    Free,
+    NotLive,
+    Behind,
+    Before,
+}
+
 impl State {
     /// Makes the state of a new local.
     pub const fn new() -> Self {
@@ -103,8 +124,8 @@ impl State {
     /// Earns what the time since it was last asked is worth, by the processor's counter. Called on
     /// slow ways.
     pub fn earn(&self, now: u64) {
-        let passed = now.wrapping_sub(self.earned.replace(now)).min(counter::PERIOD);
-        let bytes = passed * CLEARED_IN_PERIOD / counter::PERIOD;
+        let passed = now.wrapping_sub(self.earned.replace(now)).min(PASSED_MOST);
+        let bytes = passed * CLEARED_A_SECOND / counter::a_second();
         self.credit.set((self.credit.get() + bytes as i64).min(CREDIT_MOST));
     }
 
@@ -116,7 +137,7 @@ impl State {
         if credit <= 0 {
             return false;
         }
-        self.credit.set(credit - bytes as i64);
+        self.credit.set((credit - bytes as i64).max(-DEBT_MOST));
         true
     }
 
@@ -180,14 +201,6 @@ pub fn seal_again(object: NonNull<u8>, size: usize, class: Class) {
     let (address, room) = (object.addr().get(), class.shape().size as usize);
     ensure(address, room);
     mark(address, size, room);
-}
-
-/// What is wrong with an object that should be live.
-enum Wrong {
-    Free,
-    NotLive,
-    Behind,
-    Before,
 }
 
 /// Checks what is behind a live object and before it: its trailer, the byte that repeats it, and
@@ -308,15 +321,16 @@ pub fn ensure_live(object: NonNull<u8>) {
 pub fn usable(object: NonNull<u8>, room: usize) -> Option<usize> {
     let end = object.addr().get() + room;
     let left = left(said(end, trailer_at(end).load(Relaxed)));
-    (left < LEFT_END).then(|| room - left as usize)
+    room.checked_sub(left as usize).filter(|_| left < LEFT_END)
 }
 
 /// Reads the link of a free slot of a class; none when something is wrong with the slot.
 #[inline(always)]
 pub fn load_quick(slot: Slot, class: Class) -> Option<Option<Slot>> {
     let ([link, second, third], end) = (slot.numbers(), slot.address() + class.size() as usize);
+    let wrong = trailer_at(end).load(Relaxed) ^ free_trailer(end, link);
     // Behind the link is nothing, unless somebody has written there.
-    if trailer_at(end).load(Relaxed) != free_trailer(end, link ^ second ^ third) {
+    if wrong | (second | third) as u64 != 0 {
         return None;
     }
     Some(NonNull::new(core::ptr::with_exposed_provenance_mut(link)).map(|next| {
@@ -355,6 +369,9 @@ pub fn arrived(slot: Slot) {
 pub fn take_all(local: &Local, class: Class, list: &List) -> Option<Slot> {
     let first = list.take()?;
     ensure_free(first, class);
+    if class.size() as usize > CLEARED_HERE_MOST {
+        local.guard.earn(counter::read());
+    }
     let mut last = first;
     let steps = (class.shape().wake / MOVED_SHARE).max(1);
     for _ in 0..local.guard.random() % u64::from(steps) {
@@ -377,7 +394,7 @@ pub fn link_fresh(
 ) -> (Slot, Option<Slot>) {
     let start = slot(slots.start).address();
     if slots.start == 0 && start & (CHUNK - 1) != 0 {
-        // `check_before` looks there.
+        // `is_before_wrong` looks there.
         mark_free(start, 0);
     }
     let mut rows = [None; 2];

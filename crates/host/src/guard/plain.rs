@@ -29,7 +29,7 @@ impl State {
     pub fn earn(&self, _now: u64) {}
 }
 
-/// Makes the process's keys.
+/// Makes the process's key.
 pub fn begin() {}
 
 /// The least slot that is handed out.
@@ -169,6 +169,12 @@ pub fn show(_state: &State, _span: &Span) -> bool {
 #[inline(always)]
 pub fn fence_again(_state: &State, _span: &Span, _before: usize) -> bool {
     true
+}
+
+/// Forgets what of a span faults. True if anything did.
+#[inline(always)]
+pub fn forget(_span: &Span) -> bool {
+    false
 }
 
 /// Makes the whole of a span usable that may have been a large object's. False when the system has

@@ -39,15 +39,21 @@ pub const TABLE: &[Mistake] = &[
     row("free of an unaligned address", free_unaligned, [Told, Told, Told]),
     row("free of stack memory", free_of_stack, [Told, Told, Told]),
     row("free with another size", free_with_other_size, [Told, Told, Told]),
-    row("write after free", |size| write_after_free(size, 0), [Told, Told, Fault]),
+    row("write after free", |size| write_after_free(size, 0, 8), [Told, Told, Fault]),
+    row("write of two words after free", |size| write_after_free(size, 0, 16), [Told, Told, Fault]),
+    row(
+        "write behind the link after free",
+        |size| write_after_free(size, 8, 16),
+        [Told, Told, Fault],
+    ),
     row(
         "write after free, within",
-        |size| write_after_free(size, size / 2),
+        |size| write_after_free(size, size / 2, 8),
         [Told, NOT_LOOKED_AT, Fault],
     ),
     row(
         "write after free, at the end",
-        |size| write_after_free(size, size - 8),
+        |size| write_after_free(size, size - 8, 8),
         [NOT_LOOKED_AT, NOT_LOOKED_AT, Fault],
     ),
     row("read after free", read_after_free, [Harmless, Harmless, Fault]),
@@ -242,10 +248,10 @@ fn free_with_other_size(size: usize) -> bool {
     false
 }
 
-fn write_after_free(size: usize, from: usize) -> bool {
+fn write_after_free(size: usize, from: usize, count: usize) -> bool {
     let object = victim(size);
     free(object);
-    for index in from..from + 8 {
+    for index in from..from + count {
         write(object, index, 0x55);
     }
     come_round(size);

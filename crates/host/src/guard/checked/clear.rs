@@ -43,7 +43,7 @@ unsafe fn clear_small(start: *mut u8, len: usize) {
     for offset in [0, last / 2, last] {
         // SAFETY: As promised to us.
         let pair = unsafe { start.add(offset) };
-        // SAFETY: As promised to us; it is at an odd multiple of eight.
+        // SAFETY: As promised to us.
         unsafe { pair.cast::<[u64; 2]>().write_unaligned([0; 2]) };
     }
 }
@@ -56,7 +56,7 @@ unsafe fn clear_small(start: *mut u8, len: usize) {
 #[inline(always)]
 unsafe fn clear_pairs<const PAIRS: usize>(start: *mut u8, len: usize) {
     let zeros = [[0u64; 2]; PAIRS];
-    // SAFETY: As promised to us; it is at an odd multiple of eight.
+    // SAFETY: As promised to us.
     unsafe { start.cast::<[[u64; 2]; PAIRS]>().write_unaligned(zeros) };
     // SAFETY: As promised to us.
     let second = unsafe { start.add(len - size_of_val(&zeros)) };

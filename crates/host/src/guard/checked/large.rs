@@ -3,8 +3,8 @@
 //! A large object has whole chunks, and chunks before and behind them that fault at each access,
 //! where a page is no longer than they are.
 //! Between its end and the fence is what is left of its last chunk; the first bytes of that repeat
-//! a byte that is the span's, and a free looks at them. An object that was freed faults until its
-//! span is used for another.
+//! a byte that is the span's, and a free looks at them; without a fence, also at what is in its
+//! place. An object that was freed faults for as long as its span is kept.
 
 use super::{MARGIN, PADDING, State, hash, misuse};
 use crate::cache::CHUNKS_MOST;
@@ -15,6 +15,8 @@ use crate::size::CHUNK;
 use crate::span::Span;
 use core::cell::Cell;
 use core::ptr::NonNull;
+use core::sync::atomic::AtomicUsize;
+use core::sync::atomic::Ordering::Relaxed;
 
 /// From this many bytes on, an object that is freed gives its pages back. Below, zeros are written
 /// over it: a tenth of the time of pages that are faulted in again (200 kB: 4 against 100 us), but
@@ -37,14 +39,21 @@ mod protected {
     pub const OBJECT: u32 = 4;
 }
 
-/// Makes the padding of a large object fault, of whose span nothing does yet, if there is time.
-/// `front` chunks of it are before the object.
+/// Spans of which something faults, and the most there may be: each costs the process some
+/// mappings, of which the kernel grants some 65,000.
+static PROTECTED: AtomicUsize = AtomicUsize::new(0);
+const PROTECTED_MOST: usize = 8192;
+
+/// Makes the padding of a large object fault, if there is time. `front` chunks of it are before the
+/// object. Nothing of the span faults as yet.
 pub fn fence(state: &State, span: &Span, front: usize) {
     span.carved.set(front as u32);
     span.counted.set(0);
-    if !state.pay(2 * COST_OF_CALLS) {
+    // No partner: some more do no harm.
+    if PROTECTED.load(Relaxed) >= PROTECTED_MOST || !state.pay(2 * COST_OF_CALLS) {
         return;
     }
+    PROTECTED.fetch_add(1, Relaxed);
     // SAFETY: The padding is part of the span, and nobody's. Where the system refuses, for lack of
     // records of its own, or a page is longer, the object goes without.
     unsafe { page::protect(span.start(), front * CHUNK) };
@@ -55,9 +64,11 @@ pub fn fence(state: &State, span: &Span, front: usize) {
 fn fence_behind(span: &Span) {
     // SAFETY: The offset is within the span.
     let behind = unsafe { span.start().add(span.size() - PADDING * CHUNK) };
+    let has_page = page::within(behind, PADDING * CHUNK).is_some();
     // SAFETY: The padding is nobody's.
-    unsafe { page::protect(behind, PADDING * CHUNK) };
-    span.counted.set(span.counted.get() | protected::BEHIND);
+    if has_page && unsafe { page::protect(behind, PADDING * CHUNK) } {
+        span.counted.set(span.counted.get() | protected::BEHIND);
+    }
 }
 
 /// Returns how much of a large object the program may use; none when it is free.
@@ -70,7 +81,7 @@ pub fn object_of(span: &Span) -> (NonNull<u8>, usize) {
     let front = span.carved.get() as usize * CHUNK;
     // SAFETY: The offset is within the span (`fence`).
     let start = unsafe { span.start().add(front) };
-    (start, span.size() - front - PADDING * CHUNK)
+    (start, span.size().saturating_sub(front + PADDING * CHUNK))
 }
 
 /// Makes an object of a span that is handed out.
@@ -81,9 +92,13 @@ pub fn seal_large(span: &Span, size: usize) {
     }
 }
 
-/// What is left of the last chunk behind a large object, as far as it is looked at.
+/// What is left of the last chunk behind a large object, and of what does not fault behind that, as
+/// far as it is looked at.
 fn margin(span: &Span, size: usize) -> &'static [Cell<u8>] {
-    let (start, room) = object_of(span);
+    let (start, mut room) = object_of(span);
+    if span.counted.get() & protected::BEHIND == 0 {
+        room += PADDING * CHUNK;
+    }
     // SAFETY: The object's size is at most its room.
     let behind = unsafe { start.add(size) };
     // SAFETY: These bytes are the allocator's own as long as the object lives.
@@ -112,7 +127,7 @@ pub(super) fn check_large(span: &Span, object: usize, size: Option<usize>) {
     }
 }
 
-/// Makes a large object that is free fault, for as long as its span is kept for the next; and
+/// Makes a large object that is free fault, if its span is one that is kept for the next; and
 /// forgets what it held, which the next would show. A thread that has no time for that leaves the
 /// object as it is.
 pub fn hide(state: &State, span: &Span) {
@@ -124,6 +139,9 @@ pub fn hide(state: &State, span: &Span) {
     if room < DECOMMIT_LEAST || !give_back(object, room) {
         // SAFETY: The object is free, and usable until it is protected.
         unsafe { object.write_bytes(0, room) };
+    }
+    if span.counted.get() == 0 || span.chunks() > CHUNKS_MOST {
+        return;
     }
     // SAFETY: The object is free.
     unsafe { page::protect(object, room) };
@@ -184,7 +202,21 @@ pub fn fence_again(state: &State, span: &Span, before: usize) -> bool {
 /// Makes the whole of a span usable that may have been a large object's. False when the system has
 /// no memory.
 pub fn unfence(span: &Span) -> bool {
-    let is_large = map::entry(span.start().addr().get()).tag().is_large();
+    if !forget(span) {
+        return true;
+    }
     // SAFETY: The span is free, and the caller's.
-    !is_large || span.counted.get() == 0 || unsafe { page::commit(span.start(), span.size()) }
+    unsafe { page::commit(span.start(), span.size()) }
+}
+
+/// Forgets what of a span faults: it is about to be usable, or gone. True if anything did.
+pub fn forget(span: &Span) -> bool {
+    let is_large = map::entry(span.start().addr().get()).tag().is_large();
+    if !is_large || span.counted.get() == 0 {
+        return false;
+    }
+    span.counted.set(0);
+    // No partner: as in `fence`.
+    PROTECTED.fetch_sub(1, Relaxed);
+    true
 }
