@@ -30,7 +30,8 @@
 // Only the guards of the hardened build use all of the contract.
 #![cfg_attr(not(feature = "hardened"), allow(dead_code))]
 
-/// What became of pages that were to be moved.
+/// What became of pages that were to be moved. Only Linux moves any.
+#[cfg_attr(not(any(target_os = "linux", miri, feature = "sim")), allow(dead_code))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relocation {
     /// The target holds what the source held, and is to be [renewed](renew) before anybody else

@@ -136,7 +136,8 @@ fn begins_with(text: *const c_char, begin: &[u8]) -> bool {
         let place = unsafe { text.add(index) };
         // SAFETY: As above.
         let found = unsafe { *place };
-        found as u8 == byte
+        // A character of C has a sign or none.
+        found.to_ne_bytes() == [byte]
     })
 }
 

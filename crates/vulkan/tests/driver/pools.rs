@@ -43,14 +43,14 @@ fn intents_find_memory_for_buffers_and_images() {
 #[test]
 fn a_pool_s_blocks_are_ordered_with_the_user_s_chain() {
     let Some(gpu) = Gpu::open() else { return };
-    if gpu.features.api_version < vk::API_VERSION_1_1 {
+    if gpu.features.api_version < vk::API_VERSION_1_2 {
         return;
     }
     let allocator = allocator(&gpu);
-    // No handle at all: valid on every device.
-    let mut export = vk::ExportMemoryAllocateInfo::default();
-    // SAFETY: The structure outlives the pool, belongs to Vulkan 1.1, and exports nothing.
-    let chain = unsafe { Chain::new(NonNull::from(&mut export).cast()) };
+    // No address at all: valid on every device.
+    let mut address = vk::MemoryOpaqueCaptureAddressAllocateInfo::default();
+    // SAFETY: The structure outlives the pool, belongs to Vulkan 1.2, and asks for nothing.
+    let chain = unsafe { Chain::new(NonNull::from(&mut address).cast()) };
     let extra = Extra { chain: Some(chain), ..Extra::default() };
     let rules = Rules {
         block_size: Some(1 << 20),
