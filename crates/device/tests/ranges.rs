@@ -192,6 +192,7 @@ proptest! {
 
 /// Half of what fills many buffers is freed; what is left fits in half of them.
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of ranges; the model has few")]
 fn a_pass_gives_buffers_back_and_loses_nothing() {
     let allocator = allocator(Preset::AmdNavi31);
     let arena = arena(&allocator, Access::HostRandom);
