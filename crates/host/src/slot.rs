@@ -114,10 +114,11 @@ impl Slot {
         self.words().next.get()
     }
 
-    /// Sets the first word to a link.
+    /// Sets the first word to a link, whatever is there: a cell would look at it first.
     #[inline(always)]
     pub fn set_plain_next(self, next: Option<Self>) {
-        self.words().next.set(next);
+        // SAFETY: As in `words`; the link is the first of them.
+        unsafe { self.0.cast().write(next) };
     }
 
     /// Returns the first words as numbers, as they are since [`set_numbers`](Self::set_numbers).
