@@ -117,8 +117,8 @@ impl Slot {
     /// Sets the first word to a link, whatever is there: a cell would look at it first.
     #[inline(always)]
     pub fn set_plain_next(self, next: Option<Self>) {
-        // SAFETY: As in `words`; the link is the first of them.
-        unsafe { self.0.cast().write(next) };
+        // SAFETY: As in `words`.
+        unsafe { self.words().next.as_ptr().write(next) };
     }
 
     /// Returns the first words as numbers, as they are since [`set_numbers`](Self::set_numbers).
