@@ -39,7 +39,8 @@ unsafe impl Relocate for Vulkan {
 
     fn can_copy_image(&self, info: &vk::ImageCreateInfo<'static>) -> bool {
         let both = vk::ImageUsageFlags::TRANSFER_SRC | vk::ImageUsageFlags::TRANSFER_DST;
-        info.usage.contains(both)
+        // Planes are copied one by one, with extents of their own.
+        info.usage.contains(both) && !has_planes(info.format)
     }
 
     unsafe fn begin_copies(&self, commands: &mut vk::CommandBuffer) {
@@ -65,6 +66,10 @@ unsafe impl Relocate for Vulkan {
                 unsafe { self.ash().cmd_copy_buffer(*commands, source, target, &regions) };
             }
             Relocation::Image { state, .. } if state.layout == vk::ImageLayout::UNDEFINED => {}
+            Relocation::Image { state, .. } if state.layout == vk::ImageLayout::PREINITIALIZED => {
+                let rule = "an image that moves is in a layout that it can be brought to again";
+                return Err(DeviceError::Invalid { rule });
+            }
             Relocation::Image { source, target, info, state } => {
                 // SAFETY: The caller promises commands that are being recorded, and live images.
                 unsafe { self.copy_image(*commands, [source, target], info, *state) };
@@ -155,6 +160,38 @@ impl Vulkan {
             self.ash().cmd_pipeline_barrier(commands, before, after, flags, memory, &[], images);
         };
     }
+}
+
+/// Tells whether images of a format have more than one plane.
+const fn has_planes(format: vk::Format) -> bool {
+    use vk::Format as F;
+    matches!(
+        format,
+        F::G8_B8_R8_3PLANE_420_UNORM
+            | F::G8_B8R8_2PLANE_420_UNORM
+            | F::G8_B8_R8_3PLANE_422_UNORM
+            | F::G8_B8R8_2PLANE_422_UNORM
+            | F::G8_B8_R8_3PLANE_444_UNORM
+            | F::G8_B8R8_2PLANE_444_UNORM
+            | F::G10X6_B10X6_R10X6_3PLANE_420_UNORM_3PACK16
+            | F::G10X6_B10X6R10X6_2PLANE_420_UNORM_3PACK16
+            | F::G10X6_B10X6_R10X6_3PLANE_422_UNORM_3PACK16
+            | F::G10X6_B10X6R10X6_2PLANE_422_UNORM_3PACK16
+            | F::G10X6_B10X6_R10X6_3PLANE_444_UNORM_3PACK16
+            | F::G10X6_B10X6R10X6_2PLANE_444_UNORM_3PACK16
+            | F::G12X4_B12X4_R12X4_3PLANE_420_UNORM_3PACK16
+            | F::G12X4_B12X4R12X4_2PLANE_420_UNORM_3PACK16
+            | F::G12X4_B12X4_R12X4_3PLANE_422_UNORM_3PACK16
+            | F::G12X4_B12X4R12X4_2PLANE_422_UNORM_3PACK16
+            | F::G12X4_B12X4_R12X4_3PLANE_444_UNORM_3PACK16
+            | F::G12X4_B12X4R12X4_2PLANE_444_UNORM_3PACK16
+            | F::G16_B16_R16_3PLANE_420_UNORM
+            | F::G16_B16R16_2PLANE_420_UNORM
+            | F::G16_B16_R16_3PLANE_422_UNORM
+            | F::G16_B16R16_2PLANE_422_UNORM
+            | F::G16_B16_R16_3PLANE_444_UNORM
+            | F::G16_B16R16_2PLANE_444_UNORM
+    )
 }
 
 /// All layers of one level.

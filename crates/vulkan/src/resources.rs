@@ -186,14 +186,17 @@ unsafe impl Resources for Vulkan {
 
 /// What drivers want of vertex data, whose attributes are at most this long.
 const VERTEX_ALIGN: u64 = 16;
-/// What Vulkan wants of acceleration structures.
-const ACCELERATION_STRUCTURE_ALIGN: u64 = 256;
+/// What Vulkan wants of acceleration structures and micromaps, and the most that a device may want
+/// of descriptors (`descriptorBufferOffsetAlignment`).
+const MOST_ALIGN: u64 = 256;
 /// The most that `shaderGroupBaseAlignment` may be.
 const SHADER_BINDING_TABLE_ALIGN: u64 = 64;
 /// What Vulkan wants of indices, and of the parameters of indirect commands.
 const INDEX_ALIGN: u64 = 4;
 
-// SAFETY: The offsets that Vulkan's valid usage and the device's limits ask for, by usage.
+// SAFETY: The offsets that Vulkan's valid usage and the device's limits ask for, by usage; what is
+// not named gets the most that any of them asks for, but for video, whose buffers' needs a profile
+// says: that is for the user, as `Vulkan::new` says of create infos.
 unsafe impl Divisible for Vulkan {
     type Usage = vk::BufferUsageFlags;
 
@@ -218,11 +221,12 @@ unsafe impl Divisible for Vulkan {
             (Usage::INDEX_BUFFER | Usage::INDIRECT_BUFFER, INDEX_ALIGN),
             (Usage::VERTEX_BUFFER | Usage::SHADER_DEVICE_ADDRESS, VERTEX_ALIGN),
             (Usage::ACCELERATION_STRUCTURE_BUILD_INPUT_READ_ONLY_KHR, VERTEX_ALIGN),
-            (Usage::ACCELERATION_STRUCTURE_STORAGE_KHR, ACCELERATION_STRUCTURE_ALIGN),
             (Usage::SHADER_BINDING_TABLE_KHR, SHADER_BINDING_TABLE_ALIGN),
         ];
+        let known = aligns.iter().fold(Usage::empty(), |known, &(bits, _)| known | bits);
+        let rest = if known.contains(usage) { INDEX_ALIGN } else { MOST_ALIGN };
         let wanted = aligns.into_iter().filter(|(bits, _)| usage.intersects(*bits));
-        wanted.map(|(_, align)| align).max().unwrap_or(1).max(INDEX_ALIGN)
+        wanted.map(|(_, align)| align).fold(rest, u64::max)
     }
 
     unsafe fn device_address(&self, buffer: vk::Buffer, usage: Self::Usage) -> Option<NonZeroU64> {
