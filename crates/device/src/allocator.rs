@@ -31,7 +31,7 @@ use crate::error::{AllocError, FreeError, MapError, Misuse};
 use crate::growth::Growth;
 use crate::request::{Access, Lifetime, Mapping, Request, Wish};
 use crate::snapshot::LeakReport;
-use crate::strategy::{Pool, Strategy};
+use crate::strategy::{Pool, Strategy, Tied};
 use crate::supply::{Refusal, Supply};
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -169,6 +169,13 @@ impl<D: Device> Allocator<D> {
     /// Gives every empty block back to the device.
     pub fn trim(&self) {
         self.made_arenas().for_each(Arena::trim);
+    }
+
+    /// Gives every empty block of a heap back to the device.
+    fn trim_heap(&self, heap: u32) {
+        let of_heap =
+            |arena: &&Arena<D, Mixed>| self.supply.heap_of(arena.config().memory_type) == heap;
+        self.made_arenas().filter(of_heap).for_each(Arena::trim);
     }
 
     /// Turns the name of a live allocation into its handle again, for interfaces that hand out
@@ -322,7 +329,7 @@ unsafe impl<D: Device> Strategy<D> for Allocator<D> {
                 &special
             }
         };
-        let best = validate(request, self.properties(), ranking, u32::MAX)?;
+        let best = validate(request, self.properties(), ranking)?;
         if !self.is_alone(request) {
             match self.place(best, request) {
                 Ok(Some(allocation)) => return Ok(allocation),
@@ -349,12 +356,16 @@ unsafe impl<D: Device> Strategy<D> for Allocator<D> {
         self.arena_of(allocation.id())?.expect_live(allocation.id())
     }
 
+    fn tied_to(&self, allocation: &Allocation<D>) -> Result<Option<Tied<D>>, Misuse> {
+        self.arena_of(allocation.id())?.tied_to(allocation.id())
+    }
+
     fn used(&self) -> u64 {
         self.made_arenas().map(|arena| arena.stats().used).sum()
     }
 
     fn held(&self) -> u64 {
-        (0..self.properties().heaps.len() as u32).map(|heap| self.supply.held(heap)).sum()
+        self.made_arenas().map(|arena| arena.stats().held).sum()
     }
 
     fn live(&self) -> Vec<AllocationId> {

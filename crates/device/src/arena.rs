@@ -33,7 +33,7 @@ pub use mapping::{Coherence, check_range};
 pub use moves::Refused;
 pub use packing::{Effort, Left, Outcome, Packing};
 pub use rules::{Neighbours, Rules};
-pub use state::{Kept, State};
+pub use state::{Kept, State, Tied};
 
 use crate::allocation::{Allocation, AllocationId, AllocatorId};
 use crate::device::{Device, MemoryProperties, Order, Tiling};
@@ -191,18 +191,9 @@ impl<D: Device, V: Division> Arena<D, V> {
         let first = V::block_size(&config.division, ask.size, ask.align, suggested);
         let first = first.ok_or_else(refused)?;
         let least = V::block_size_least(&config.division, ask.size, ask.align);
-        let mut refusal = Refusal::Short(ShortageCause::Driver);
-        for size in Growth::sizes(first, least) {
-            match self.take_block(session, self.mapping(request), size, rule) {
-                Ok(block) => {
-                    let placed = self.place_first(session, request, block)?;
-                    return placed.ok_or_else(refused);
-                }
-                Err(error @ Refusal::Device(_)) => return Err(error),
-                Err(error) => refusal = error,
-            }
-        }
-        Err(refusal)
+        let sizes = Growth::sizes(first, least);
+        let block = self.take_one_of(session, self.mapping(request), sizes, rule)?;
+        self.place_first(session, request, block)?.ok_or_else(refused)
     }
 
     /// The size of the next shared block for a request of `size` bytes.
@@ -242,6 +233,24 @@ impl<D: Device, V: Division> Arena<D, V> {
         self.supply.held_of_type(self.config.memory_type)
     }
 
+    /// Adds an empty shared block of the first of some sizes that there is memory for.
+    fn take_one_of(
+        &self,
+        session: &mut Session<'_, D, V>,
+        mapping: Mapping,
+        sizes: impl Iterator<Item = u64>,
+        rule: BudgetRule,
+    ) -> Result<u32, Refusal> {
+        let mut refusal = Refusal::Short(ShortageCause::Driver);
+        for size in sizes {
+            match self.take_block(session, mapping, size, rule) {
+                Err(error @ Refusal::Short(_)) => refusal = error,
+                result => return result,
+            }
+        }
+        Err(refusal)
+    }
+
     /// Adds an empty shared block, mapped if the request will want that, and returns its number.
     fn take_block(
         &self,
@@ -275,11 +284,11 @@ impl<D: Device, V: Division> Arena<D, V> {
     ) -> Result<Allocation<D>, Refusal> {
         self.expect_allowed(session, request.requirements.size)?;
         let key = session.insert().map_err(|_| NO_SLOTS)?;
-        let grant =
-            self.supply.acquire(&self.order(request.requirements.size, Some(request)), rule);
-        let grant = grant.inspect_err(|_| session.give_up(key))?;
-        let (block, part) = (Block::dedicated(grant, key.slot), Part { key: 0, offset: 0 });
-        let entry = Entry::new(session.add(block), part, &self.ask(request, key.slot));
+        let order = self.order(request.requirements.size, Some(request));
+        let grant = self.supply.acquire(&order, rule).inspect_err(|_| session.give_up(key))?;
+        let block = session.add(Block::dedicated(grant, key.slot, order.dedicated));
+        let part = Part { key: 0, offset: 0 };
+        let entry = Entry::new(block, part, &self.ask(request, key.slot));
         if let Err(error) = session.prepare(entry.block, self.mapping(request)) {
             session.discard(entry.block);
             session.give_up(key);

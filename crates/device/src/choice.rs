@@ -173,14 +173,13 @@ impl Ranking {
     }
 }
 
-/// Finds what is wrong with a request, whatever the state of memory, when only the types in
-/// `served` (a bit each) are to be had. Returns the best of them.
+/// Finds what is wrong with a request, whatever the state of memory. Returns the best of its
+/// memory types.
 #[inline]
 pub fn validate<D: Device>(
     request: &Request<'_, D>,
     properties: &DeviceProperties,
     ranking: &Ranking,
-    served: u32,
 ) -> Result<u32, AllocError> {
     let Requirements { size, align, memory_types, .. } = request.requirements;
     if size == 0 {
@@ -189,13 +188,12 @@ pub fn validate<D: Device>(
     if !align.is_power_of_two() {
         return Err(AllocError::BadAlign { align });
     }
-    let allowed = memory_types & served;
-    let Some((best, _)) = ranking.among(allowed).next() else {
+    let Some((best, _)) = ranking.among(memory_types).next() else {
         let required = required(&request.wish);
         return Err(AllocError::NoMemoryType { memory_types, required });
     };
     if size > properties.room(best) {
-        let types = ranking.among(allowed).map(|(index, _)| index);
+        let types = ranking.among(memory_types).map(|(index, _)| index);
         let roomiest = types.max_by_key(|&index| properties.room(index)).unwrap_or(best);
         let (heap, most) = (properties.heap_of(roomiest), properties.room(roomiest));
         if size > most {
@@ -233,7 +231,7 @@ pub fn validate_for_type<D: Device>(
         Verdict::Fits { .. } => Ranking::of_one(memory_type),
         _ => Ranking::NONE,
     };
-    validate(request, properties, &types, u32::MAX).map(|_| ())
+    validate(request, properties, &types).map(|_| ())
 }
 
 impl DeviceProperties {

@@ -278,7 +278,7 @@ pub unsafe trait Device: Send + Sync + 'static {
     unsafe fn invalidate(&self, ranges: &[MappedRange<Self::Memory>]) -> Result<(), DeviceError>;
 
     /// Asks the driver what it grants of each heap now; `None` where it cannot say. May be slow:
-    /// the heap asks only when it is about to take a block.
+    /// the heap asks when it is about to take a block, and seldom else.
     fn budgets(&self) -> Option<Vec<HeapBudget>>;
 }
 

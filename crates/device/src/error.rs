@@ -87,11 +87,11 @@ pub struct Shortage {
     pub cause: ShortageCause,
     /// What the driver grants of the heap, or an estimate of it.
     pub budget: u64,
-    /// In allocations of this heap.
+    /// In allocations of this heap, those of who was asked: of pools only where a pool was.
     pub used: u64,
-    /// In blocks of this heap.
+    /// In blocks of this heap, theirs.
     pub held: u64,
-    /// The largest free region in any of the heap's blocks.
+    /// The largest free region in any of these blocks.
     pub largest_free: u64,
 }
 
@@ -252,6 +252,13 @@ pub enum PlaceError {
         /// What the resource allows, a bit for each type.
         allowed: u32,
     },
+    /// The resource works only in a block that is made for it.
+    #[error("it works only in a block that is made for it")]
+    NeedsOwnBlock,
+    /// The allocation's block is made for another resource alone:
+    /// [`Aliasing::Allowed`](crate::Aliasing) prevents that.
+    #[error("the block is made for another resource alone")]
+    BlockOfOther,
     /// The handle was misused.
     #[error(transparent)]
     Misuse(#[from] Misuse),

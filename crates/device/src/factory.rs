@@ -5,7 +5,7 @@
 
 use crate::allocation::Allocation;
 use crate::allocator::{Freeable, Waiting};
-use crate::device::{Resource, Resources, Tiling};
+use crate::device::{DedicatedWish, Resource, Resources, Tiling};
 use crate::error::{AllocError, Contradiction, CreateError, FreeError, PlaceError};
 use crate::request::{Placement, Request, Wish};
 use crate::strategy::Strategy;
@@ -451,9 +451,15 @@ fn expect_place<D: Resources, S: Strategy<D> + ?Sized>(
     allocation: &Allocation<D>,
     offset: u64,
 ) -> Result<(), PlaceError> {
-    strategy.expect_live(allocation)?;
+    let tied = strategy.tied_to(allocation)?;
     // SAFETY: Our callers have just made the resource, or were promised that it lives.
     let needs = unsafe { strategy.device().requirements(resource) };
+    if tied.is_some_and(|own| own != resource) {
+        return Err(PlaceError::BlockOfOther);
+    }
+    if tied.is_none() && needs.dedicated == DedicatedWish::Required {
+        return Err(PlaceError::NeedsOwnBlock);
+    }
     let (size, room, memory_type) = (needs.size, allocation.size(), allocation.memory_type());
     if offset.checked_add(size).is_none_or(|end| end > room) {
         return Err(PlaceError::PastEnd { offset, size, room });

@@ -33,7 +33,7 @@ mod by_reference;
 mod combined;
 mod suballocator;
 
-pub use crate::arena::{Coherence, Neighbours, Rules};
+pub use crate::arena::{Coherence, Neighbours, Rules, Tied};
 pub use combined::{Combined, DevicesDiffer};
 pub use suballocator::{Buddy, Dedicated, Linear, Pool, Setup, Slab, Suballocator, Tlsf};
 
@@ -110,6 +110,16 @@ pub unsafe trait Strategy<D: Device>: Send + Sync {
     ///
     /// How the handle was misused.
     fn expect_live(&self, allocation: &Allocation<D>) -> Result<(), Misuse>;
+
+    /// Returns the one resource that an allocation's block is for, where the strategy has told the
+    /// device of one: nothing else may be bound there.
+    ///
+    /// # Errors
+    ///
+    /// How the handle was misused.
+    fn tied_to(&self, allocation: &Allocation<D>) -> Result<Option<Tied<D>>, Misuse> {
+        self.expect_live(allocation).map(|()| None)
+    }
 
     /// Returns the bytes in allocations.
     fn used(&self) -> u64;

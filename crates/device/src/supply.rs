@@ -1,7 +1,8 @@
 //! Where blocks come from: the device, under the limits of the user, the driver and the heap.
 //!
 //! A supply is what the arenas of one allocator share. It asks the driver for its budget when a
-//! block is about to be taken, at no other time: a plain allocation or free never comes here.
+//! block is about to be taken, and when somebody wants figures of it and those of the last time are
+//! old: a plain allocation or free never comes here.
 //!
 //! # Invariants
 //!
@@ -225,10 +226,11 @@ impl<D: Device> Supply<D> {
 
     /// Returns a heap's budget and what we have of it. Asks the driver now and then.
     pub fn budget(&self, heap: u32) -> Budget {
-        // Relaxed, here and below: the figures are of about this moment, and guard nothing.
-        if self.known.blocks_left.load(Ordering::Relaxed) == 0 {
+        // Acquire: `refresh` has written the figures before it says that they are known.
+        if self.known.blocks_left.load(Ordering::Acquire) == 0 {
             self.refresh();
         }
+        // Relaxed, here and below: the figures are of about this moment, and guard nothing.
         let KnownHeap { budget, usage, held } = &self.known.heaps[heap as usize];
         let now = self.held(heap);
         let before = held.load(Ordering::Relaxed);
@@ -244,13 +246,14 @@ impl<D: Device> Supply<D> {
 
     #[cold]
     fn refresh(&self) {
-        self.known.blocks_left.store(KNOWN_FOR_BLOCKS, Ordering::Relaxed);
         let held: Vec<_> = self.heaps.iter().map(Limited::held).collect();
         for ((known, new), held) in self.known.heaps.iter().zip(self.budgets()).zip(held) {
             known.budget.store(new.budget, Ordering::Relaxed);
             known.usage.store(new.usage, Ordering::Relaxed);
             known.held.store(held, Ordering::Relaxed);
         }
+        // Release, for `budget`: who finds that the figures are known finds them.
+        self.known.blocks_left.store(KNOWN_FOR_BLOCKS, Ordering::Release);
     }
 
     /// Counts a block that came or went.
@@ -333,10 +336,9 @@ pub fn shortage<D: Device>(
         Refusal::Short(cause) => cause,
         Refusal::Device(error) => return AllocError::Device(error),
     };
-    let HeapAccount { memory_type, used, largest_free } = account;
+    let HeapAccount { memory_type, used, held, largest_free } = account;
     let heap = supply.heap_of(memory_type);
     let budget = supply.budgets()[heap as usize].budget;
-    let held = supply.held(heap);
     AllocError::OutOfMemory(Shortage {
         size,
         memory_type,
@@ -349,13 +351,15 @@ pub fn shortage<D: Device>(
     })
 }
 
-/// What the arenas of a heap know of it. Bytes.
+/// What the arenas that were asked know of a heap. Bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct HeapAccount {
     /// The memory type that was tried last.
     pub memory_type: u32,
     /// In allocations of its heap.
     pub used: u64,
+    /// In blocks of its heap.
+    pub held: u64,
     /// The largest free region in the heap's blocks.
     pub largest_free: u64,
 }

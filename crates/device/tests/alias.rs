@@ -1,10 +1,10 @@
 //! Resources and memory apart from each other: aliases, memory for what the user made, late binds,
 //! pages in bulk, blocks of one's own with words of the device's.
 
-use polder_device::sim::{BufferInfo, Call, ImageInfo, Preset, Sim};
+use polder_device::sim::{BufferInfo, BufferUsage, Call, ImageInfo, Preset, Sim};
 use polder_device::{
-    Aliasing, AllocError, Allocator, CreateError, DeviceError, Factory, Misuse, Options,
-    PlaceError, Request, Requirements, Resource, Resources, Strategy, Tiling, Wish,
+    Access, Aliasing, AllocError, Allocator, CreateError, DeviceError, Factory, Misuse, Options,
+    PlaceError, Placement, Request, Requirements, Resource, Resources, Strategy, Tiling, Wish,
 };
 
 const KIB: u64 = 1 << 10;
@@ -83,21 +83,41 @@ fn an_alias_that_cannot_lie_there_is_named_and_destroyed() {
 
 #[test]
 fn an_image_s_memory_type_is_checked() {
-    let allocator = allocator();
+    let allocator = Allocator::new(Sim::preset(Preset::Mock), Options::default());
     let types = allocator.properties().memory_types.len() as u32;
     let info = ImageInfo::default();
     let image = allocator.device().create_image(&info).unwrap();
     // SAFETY: It was just made.
     let needs = unsafe { allocator.device().requirements(Resource::Image(image)) };
     destroy(&allocator, Resource::Image(image));
-    let Some(wrong) = (0..types).find(|index| needs.memory_types >> index & 1 == 0) else { return };
-    let wish = Wish { memory_types: 1 << wrong, ..Wish::default() };
+    let wrong = (0..types).find(|index| needs.memory_types >> index & 1 == 0).unwrap();
+    let wish = Wish { memory_types: 1 << wrong, ..Wish::of(Access::Stated) };
     let large = Requirements { size: needs.size, align: needs.align, ..Requirements::ANY };
-    let Ok(memory) = allocator.allocate(&Request::new(large, wish)) else { return };
+    let memory = allocator.allocate(&Request::new(large, wish)).unwrap();
     let failed = allocator.create_aliasing_image(&info, &memory, 0).unwrap_err();
     let error = PlaceError::MemoryType { memory_type: wrong, allowed: needs.memory_types };
     assert_eq!(failed, CreateError::Place(error));
     allocator.free(memory).unwrap();
+    end(allocator);
+}
+
+#[test]
+fn a_block_that_is_made_for_one_resource_takes_no_other() {
+    let allocator = allocator();
+    let wish = Wish { placement: Placement::Dedicated, ..Wish::default() };
+    let alone = allocator.create_buffer(&buffer(KIB), &wish).unwrap();
+    let failed = allocator.create_aliasing_buffer(&buffer(KIB), alone.allocation(), 0);
+    assert_eq!(failed.unwrap_err(), CreateError::Place(PlaceError::BlockOfOther));
+    allocator.destroy_buffer(alone).unwrap();
+
+    let open = Wish { aliasing: Aliasing::Allowed, ..wish };
+    let shared = allocator.create_buffer(&buffer(KIB), &open).unwrap();
+    let other = allocator.create_aliasing_buffer(&buffer(KIB), shared.allocation(), 0).unwrap();
+    let needy = BufferInfo { usage: BufferUsage::EXTERNAL, ..buffer(KIB) };
+    let failed = allocator.create_aliasing_buffer(&needy, shared.allocation(), 0);
+    assert_eq!(failed.unwrap_err(), CreateError::Place(PlaceError::NeedsOwnBlock));
+    destroy(&allocator, Resource::Buffer(other));
+    allocator.destroy_buffer(shared).unwrap();
     end(allocator);
 }
 

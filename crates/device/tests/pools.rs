@@ -4,7 +4,7 @@ use polder_device::allocator::PoolSetup;
 use polder_device::device::MemoryType;
 use polder_device::division::{linear, mixed, tlsf};
 use polder_device::sim::{BufferInfo, Call, ImageInfo, Preset, Sim};
-use polder_device::strategy::{Neighbours, Pool, Rules, Setup};
+use polder_device::strategy::{Linear, Neighbours, Pool, Rules, Setup};
 use polder_device::{
     AllocError, Allocation, Allocator, Contradiction, DedicatedWish, DeviceError, Factory, Growth,
     MemoryProperties, Misuse, Options, Placement, Request, Requirements, Search, ShortageCause,
@@ -12,6 +12,7 @@ use polder_device::{
 };
 use std::sync::Arc;
 
+const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
 fn allocator() -> Allocator<Sim> {
@@ -121,6 +122,33 @@ fn the_least_blocks_are_there_from_the_begin_and_stay() {
     assert_eq!(pool.stats().blocks, 2);
     drop(pool);
     assert_eq!(allocator.device().live().blocks, 0);
+}
+
+#[test]
+fn a_dedicated_block_is_none_of_the_least() {
+    let allocator = allocator();
+    let pool = pool(&allocator, Rules { blocks_least: 1, ..Rules::default() });
+    let least = pool.held();
+    let wish = Wish { placement: Placement::Dedicated, ..Wish::default() };
+    let alone = pool.allocate(&Request { wish, ..request(64 * KIB) }).unwrap();
+    pool.trim();
+    assert_eq!(pool.held(), least + 64 * KIB);
+    pool.free(alone).unwrap();
+    assert_eq!(pool.held(), least);
+}
+
+#[test]
+#[should_panic = "an alignment is a power of two"]
+fn an_alignment_that_is_none_is_refused() {
+    let rules = Rules { align: 3, ..Rules::default() };
+    drop(Linear::new(Arc::new(Sim::preset(Preset::Lavapipe)), Setup { rules, ..Setup::default() }));
+}
+
+#[test]
+#[should_panic = "a block has at least one byte"]
+fn a_block_of_nothing_is_refused() {
+    let rules = Rules { block_size: Some(0), ..Rules::default() };
+    drop(Linear::new(Arc::new(Sim::preset(Preset::Lavapipe)), Setup { rules, ..Setup::default() }));
 }
 
 #[test]

@@ -273,6 +273,21 @@ fn churn(allocator: &Allocator<Sim>) {
 }
 
 #[test]
+fn a_heap_past_its_budget_costs_the_others_nothing() {
+    let sim = Sim::preset(Preset::AmdNavi31);
+    let options =
+        Options { arenas: 1, empty_blocks: EmptyBlocks::WithinBudget, ..Options::default() };
+    let allocator = Allocator::new(sim.clone(), options);
+    churn(&allocator);
+    let (held, heap) = (allocator.held(), allocator.properties().memory_types[0].heap);
+    let other = (0..).find(|&other| other != heap).unwrap();
+    sim.set_budget(other, Some(0));
+    sim.set_other_usage(other, MIB);
+    allocator.begin_frame(1);
+    assert_eq!(allocator.held(), held);
+}
+
+#[test]
 fn empty_blocks_stay_while_the_budget_allows() {
     let sim = Sim::preset(Preset::AmdNavi31);
     let options =

@@ -113,6 +113,21 @@ fn the_type_is_the_one_that_vma_chooses() {
     }
 }
 
+#[test]
+fn the_type_stays_vma_s_choice_when_new_blocks_are_needed() {
+    let allocator = navi();
+    let intent = Intent { usage: Usage::HostOnly, ..Intent::default() };
+    let wish = intent.wish(DeviceKind::DiscreteGpu, UsedBy::Device).unwrap();
+    let expected = allocator.find_memory_type(u32::MAX, &wish);
+    let needs = Requirements { size: 16 << 20, ..NEEDS };
+    let live: Vec<_> =
+        (0..8).map(|_| allocator.allocate(&Request::new(needs, wish)).unwrap()).collect();
+    for allocation in live {
+        assert_eq!(Some(allocation.memory_type()), expected);
+        allocator.free(allocation).unwrap();
+    }
+}
+
 fn navi() -> Allocator<Sim> {
     Allocator::new(Sim::preset(Preset::AmdNavi31), Options::default())
 }

@@ -49,15 +49,14 @@ impl<D: Device> Allocator<D> {
     ///
     /// # Panics
     ///
-    /// When the device has no such memory type, or an alignment is no power of two.
+    /// When the device has no such memory type, an alignment is no power of two, or a block's size
+    /// is zero.
     pub fn create_pool(
         &self,
         setup: &PoolSetup<D>,
         instead: &[u32],
     ) -> Result<Arc<Pool<D>>, AllocError> {
-        assert!(setup.rules.align.is_power_of_two(), "an alignment is a power of two");
-        let first = self.try_pool(setup, setup.memory_type);
-        let mut result = first;
+        let mut result = self.try_pool(setup, setup.memory_type);
         for &memory_type in instead {
             match result {
                 Err(AllocError::OutOfMemory(_)) => result = self.try_pool(setup, memory_type),

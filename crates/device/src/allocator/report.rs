@@ -128,9 +128,8 @@ impl<D: Device> Allocator<D> {
         self.supply.forget_budgets();
         if self.options.empty_blocks == EmptyBlocks::WithinBudget {
             let heaps = 0..self.properties().heaps.len() as u32;
-            if !heaps.map(|heap| self.budget(heap)).all(|budget| budget.is_kept()) {
-                self.trim();
-            }
+            let passed = heaps.filter(|&heap| !self.budget(heap).is_kept());
+            passed.for_each(|heap| self.trim_heap(heap));
         }
     }
 

@@ -7,8 +7,9 @@ use crate::choice::{Ranking, expect_possible};
 use crate::device::{DedicatedWish, Device};
 use crate::division::mixed::Mixed;
 use crate::error::{AllocError, ShortageCause};
-use crate::request::{BudgetRule, Lifetime, Placement, Request};
+use crate::request::{Access, BudgetRule, Lifetime, Placement, Request};
 use crate::supply::{HeapAccount, Refusal, shortage};
+use polder_core::stats::Stats;
 
 type Outcome<D> = Result<Allocation<D>, Refusal>;
 
@@ -79,7 +80,7 @@ impl<D: Device> Allocator<D> {
         let mut last = None;
         for equals in ranked.chunk_by(|one, other| one.1 == other.1) {
             for &rule in rules {
-                for memory_type in self.emptiest_first(equals) {
+                for memory_type in self.in_turn(equals, request) {
                     match self.obtain(memory_type, request, rule) {
                         Ok(allocation) => return Ok(allocation),
                         Err(Refusal::Device(error)) => return Err(AllocError::Device(error)),
@@ -93,9 +94,13 @@ impl<D: Device> Allocator<D> {
         Err(shortage(&self.supply, refusal, request.requirements.size, account))
     }
 
-    /// Equally good types, the one whose heap is least full first.
-    fn emptiest_first(&self, equals: &[(u32, u32)]) -> Vec<u32> {
+    /// Equally good types, the one whose heap is least full first. Where the user has said all that
+    /// counts it is the driver's order: that is VMA's choice too.
+    fn in_turn(&self, equals: &[(u32, u32)], request: &Request<'_, D>) -> Vec<u32> {
         let mut types: Vec<_> = equals.iter().map(|&(memory_type, _)| memory_type).collect();
+        if request.wish.access == Access::Stated {
+            return types;
+        }
         let heap_size = |heap: u32| self.properties().heaps[heap as usize].size;
         let full = |&memory_type: &u32| {
             let heap = self.supply.heap_of(memory_type);
@@ -123,8 +128,11 @@ impl<D: Device> Allocator<D> {
         if !must_be_alone && let Some(allocation) = self.place_anywhere(memory_type, request)? {
             return Ok(allocation);
         }
-        // Empty blocks of any arena may be what fills the heap.
-        self.trim();
+        // Empty blocks of any arena may be what fills the heap, or the device's count.
+        match cause {
+            ShortageCause::BlockCount { .. } => self.trim(),
+            _ => self.trim_heap(self.supply.heap_of(memory_type)),
+        }
         let retried = self.take(memory_type, request, rule, alone);
         match retried {
             Err(Refusal::Short(_)) if !must_be_alone => {
@@ -183,10 +191,12 @@ impl<D: Device> Allocator<D> {
     /// The account of a type's heap, for an error.
     fn account(&self, memory_type: u32) -> HeapAccount {
         let heap = self.supply.heap_of(memory_type);
-        let mut account = HeapAccount { memory_type, used: 0, largest_free: 0 };
+        let mut account = HeapAccount { memory_type, used: 0, held: 0, largest_free: 0 };
         for arena in self.made_arenas() {
             if self.supply.heap_of(arena.config().memory_type) == heap {
-                account.used += arena.stats().used;
+                let Stats { used, held, .. } = arena.stats();
+                account.used += used;
+                account.held += held;
                 account.largest_free = account.largest_free.max(arena.largest_free());
             }
         }

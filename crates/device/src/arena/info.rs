@@ -1,7 +1,7 @@
 //! What is known of one allocation: where it is, and what the user has written on it.
 
 use super::Arena;
-use super::state::Contents;
+use super::state::{Contents, Tied};
 use crate::allocation::{AllocationId, HostPointer};
 use crate::device::Device;
 use crate::division::Division;
@@ -49,6 +49,14 @@ impl<D: Device, V: Division> Arena<D, V> {
                 block_size: block.grant.size,
                 dedicated: matches!(block.contents, Contents::Dedicated { .. }),
             })
+        })
+    }
+
+    /// Returns the one resource that an allocation's block is for, if it is for one.
+    pub fn tied_to(&self, id: AllocationId) -> Result<Option<Tied<D>>, Misuse> {
+        self.with(|session| {
+            self.expect_live(id)?;
+            Ok(session.block(session.entry(id.slot).block).tied)
         })
     }
 

@@ -28,7 +28,7 @@ pub enum Neighbours {
 pub struct Rules<X> {
     /// Every block has exactly this size, in bytes, and none is for one allocation alone.
     pub block_size: Option<u64>,
-    /// So many blocks stay once they are there.
+    /// So many shared blocks stay once they are there.
     pub blocks_least: u32,
     /// No more blocks are taken.
     pub blocks_most: u32,
@@ -117,14 +117,8 @@ impl<D: Device, V: Division> Arena<D, V> {
         };
         self.with(|session| {
             while session.stats().blocks < u64::from(blocks_least) {
-                let mut taken = Err(Refusal::Short(ShortageCause::Driver));
-                for size in sizes() {
-                    taken = self.take_block(session, Mapping::Counted, size, rule);
-                    if !matches!(taken, Err(Refusal::Short(_))) {
-                        break;
-                    }
-                }
-                session.note_empty(taken?);
+                let block = self.take_one_of(session, Mapping::Counted, sizes(), rule)?;
+                session.note_empty(block);
             }
             Ok(())
         })

@@ -4,7 +4,7 @@ use super::entry::{Entry, Marks};
 use super::moves::Moves;
 use super::shelves::Shelves;
 use crate::allocation::HostPointer;
-use crate::device::Device;
+use crate::device::{Device, Resource};
 use crate::division::{Ask, Division, Part};
 use crate::handover::TakeBack;
 use crate::supply::{Grant, Supply};
@@ -18,12 +18,17 @@ use std::sync::Arc;
 pub(super) struct Block<D: Device, V> {
     pub grant: Grant<D::Memory>,
     pub contents: Contents<V>,
+    /// The one resource that the device was told will lie in it.
+    pub tied: Option<Tied<D>>,
     /// Of all its allocations.
     pub maps: u32,
     pub pointer: Option<HostPointer>,
     /// How many more frees an unused mapping is kept for.
     pub idle: u32,
 }
+
+/// A resource that a block is for alone.
+pub type Tied<D> = Resource<<D as Device>::Buffer, <D as Device>::Image>;
 
 /// What lies in a block.
 #[derive(Debug)]
@@ -37,12 +42,12 @@ pub(super) enum Contents<V> {
 impl<D: Device, V: Division> Block<D, V> {
     pub fn shared(grant: Grant<D::Memory>, division: V) -> Self {
         let contents = Contents::Shared { division };
-        Self { grant, contents, maps: 0, pointer: None, idle: 0 }
+        Self { grant, contents, tied: None, maps: 0, pointer: None, idle: 0 }
     }
 
-    pub const fn dedicated(grant: Grant<D::Memory>, slot: u32) -> Self {
+    pub const fn dedicated(grant: Grant<D::Memory>, slot: u32, tied: Option<Tied<D>>) -> Self {
         let contents = Contents::Dedicated { slot };
-        Self { grant, contents, maps: 0, pointer: None, idle: 0 }
+        Self { grant, contents, tied, maps: 0, pointer: None, idle: 0 }
     }
 
     /// The division of a block that is known to be shared.
@@ -103,8 +108,10 @@ impl Note {
 pub struct State<D: Device, V> {
     pub(super) supply: Arc<Supply<D>>,
     kept: Kept,
-    /// So many blocks stay, empty or not.
+    /// So many shared blocks stay, empty or not.
     blocks_least: u32,
+    /// How many shared blocks there are.
+    shared: u32,
     blocks: Vec<Option<Block<D, V>>>,
     vacant: Vec<u32>,
     /// The shared blocks, by the room they have.
@@ -132,6 +139,7 @@ impl<D: Device, V: Division> State<D, V> {
             supply,
             kept,
             blocks_least,
+            shared: 0,
             blocks: Vec::new(),
             vacant: Vec::new(),
             shelves: Shelves::new(),
@@ -179,7 +187,7 @@ impl<D: Device, V: Division> State<D, V> {
         let mut next = self.shelves.first(ask.size);
         while let Some(block) = next {
             if let Some(part) = self.division(block).allocate(ask) {
-                if !self.empty.is_empty() {
+                if !self.empty.is_empty() && self.division(block).count() == 1 {
                     self.empty.retain(|&empty| empty != block);
                 }
                 self.settle(block);
@@ -284,6 +292,7 @@ impl<D: Device, V: Division> State<D, V> {
         let shared = matches!(block.contents, Contents::Shared { .. });
         self.blocks[index as usize] = Some(block);
         if shared {
+            self.shared += 1;
             self.settle(index);
         }
         index
@@ -300,6 +309,7 @@ impl<D: Device, V: Division> State<D, V> {
         let block = self.blocks[index as usize].take().expect("the block is there");
         self.vacant.push(index);
         self.held -= block.grant.size;
+        self.shared -= u32::from(matches!(block.contents, Contents::Shared { .. }));
         self.empty.retain(|&empty| empty != index);
         self.closed.retain(|&closed| closed != index);
         self.shelves.take(index);
@@ -316,7 +326,7 @@ impl<D: Device, V: Division> State<D, V> {
     }
 
     fn may_lose_block(&self) -> bool {
-        self.blocks.len() - self.vacant.len() > self.blocks_least as usize
+        self.shared > self.blocks_least
     }
 
     /// Tells that nothing lies in a block that was just added.

@@ -2,7 +2,7 @@
 //! pointer ends what it owns: of a reference nothing, of a shared pointer the strategy with the
 //! last.
 
-use super::{Coherence, Span, SpanMut, Strategy};
+use super::{Coherence, Span, SpanMut, Strategy, Tied};
 use crate::allocation::{Allocation, AllocationId, HostPointer};
 use crate::device::Device;
 use crate::error::{AllocError, FreeError, MapError, Misuse};
@@ -32,6 +32,10 @@ macro_rules! impl_through {
 
             fn expect_live(&self, allocation: &Allocation<D>) -> Result<(), Misuse> {
                 (**self).expect_live(allocation)
+            }
+
+            fn tied_to(&self, allocation: &Allocation<D>) -> Result<Option<Tied<D>>, Misuse> {
+                (**self).tied_to(allocation)
             }
 
             fn used(&self) -> u64 {

@@ -1,6 +1,6 @@
 //! Two strategies under one roof: one for what lives shortly, one for the rest.
 
-use super::{Coherence, Strategy};
+use super::{Coherence, Strategy, Tied};
 use crate::allocation::{Allocation, AllocationId, HostPointer};
 use crate::device::Device;
 use crate::error::{AllocError, FreeError, MapError, Misuse};
@@ -91,6 +91,13 @@ unsafe impl<D: Device, S: Strategy<D>, G: Strategy<D>> Strategy<D> for Combined<
     fn expect_live(&self, allocation: &Allocation<D>) -> Result<(), Misuse> {
         match self.short_lived.expect_live(allocation) {
             Err(Misuse::WrongAllocator { .. }) => self.general.expect_live(allocation),
+            answer => answer,
+        }
+    }
+
+    fn tied_to(&self, allocation: &Allocation<D>) -> Result<Option<Tied<D>>, Misuse> {
+        match self.short_lived.tied_to(allocation) {
+            Err(Misuse::WrongAllocator { .. }) => self.general.tied_to(allocation),
             answer => answer,
         }
     }

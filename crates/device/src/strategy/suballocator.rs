@@ -1,6 +1,6 @@
 //! A division made into a strategy: one arena over one memory type.
 
-use super::{Coherence, Strategy};
+use super::{Coherence, Strategy, Tied};
 use crate::allocation::{Allocation, AllocationId, AllocatorId, HostPointer};
 use crate::arena::{AllocationInfo, Arena, Config, Kept, Rules};
 use crate::choice::{expect_possible, validate_for_type};
@@ -72,7 +72,8 @@ impl<D: Device, V: Division> Suballocator<D, V> {
     ///
     /// # Panics
     ///
-    /// When the device has no such memory type.
+    /// When the device has no such memory type, an alignment is no power of two, or a block's size
+    /// is zero.
     #[must_use]
     pub fn new(device: Arc<D>, setup: Setup<V::Config, D::Extra>) -> Self {
         Self::over(Arc::new(Supply::new(device, &[])), setup)
@@ -81,6 +82,8 @@ impl<D: Device, V: Division> Suballocator<D, V> {
     /// Makes a strategy whose blocks count where `supply` counts them.
     pub(crate) fn over(supply: Arc<Supply<D>>, setup: Setup<V::Config, D::Extra>) -> Self {
         let Setup { memory_type, growth, rules, division, name } = setup;
+        assert!(rules.align.is_power_of_two(), "an alignment is a power of two");
+        assert_ne!(rules.block_size, Some(0), "a block has at least one byte");
         let types = &supply.properties().memory_types;
         let heap = types.get(memory_type as usize).expect("the device has the memory type").heap;
         let heap_size = supply.properties().heaps[heap as usize].size;
@@ -218,8 +221,9 @@ impl<D: Device, V: Division> Suballocator<D, V> {
 
     fn refuse(&self, refusal: Refusal, size: u64) -> AllocError {
         let memory_type = self.arena.config().memory_type;
-        let (used, largest_free) = (self.arena.stats().used, self.arena.largest_free());
-        let account = HeapAccount { memory_type, used, largest_free };
+        let Stats { used, held, .. } = self.arena.stats();
+        let largest_free = self.arena.largest_free();
+        let account = HeapAccount { memory_type, used, held, largest_free };
         shortage(self.arena.supply(), refusal, size, account)
     }
 
@@ -299,6 +303,11 @@ unsafe impl<D: Device, V: Division> Strategy<D> for Suballocator<D, V> {
     fn expect_live(&self, allocation: &Allocation<D>) -> Result<(), Misuse> {
         self.expect_mine(allocation.id())?;
         self.arena.expect_live(allocation.id())
+    }
+
+    fn tied_to(&self, allocation: &Allocation<D>) -> Result<Option<Tied<D>>, Misuse> {
+        self.expect_mine(allocation.id())?;
+        self.arena.tied_to(allocation.id())
     }
 
     fn used(&self) -> u64 {
