@@ -28,6 +28,7 @@ use crate::device::{Device, DeviceError, DeviceProperties, Resource, Resources};
 use crate::division::linear;
 use crate::division::mixed::{self, Mixed};
 use crate::error::{AllocError, FreeError, MapError, Misuse};
+use crate::frames::Frames;
 use crate::growth::Growth;
 use crate::request::{Access, Lifetime, Mapping, Request, Wish};
 use crate::snapshot::LeakReport;
@@ -101,7 +102,10 @@ pub struct Allocator<D: Device> {
     arenas: Box<[OnceLock<Arena<D, Mixed>>]>,
     /// The ranking for each access when nothing else is wished.
     rankings: [Ranking; Access::ALL.len()],
-    frames: frames::Frames<D>,
+    /// What is to be freed when the device has completed a frame.
+    frames: Frames<Waiting<D>>,
+    /// One more than the frame that is recorded; 0 when no frames are used.
+    recorded_end: AtomicU64,
     /// How many passes of defragmentation were begun.
     passes: AtomicU64,
     /// Those that may still be in use; looked at for reports alone.
@@ -126,10 +130,22 @@ impl<D: Device> Allocator<D> {
         };
         let arenas = properties.memory_types.len() as u32 * LIFETIMES * arena_count;
         let arenas = (0..arenas).map(|_| OnceLock::new()).collect();
-        let (id, frames) = (AllocatorId::fresh(), frames::Frames::default());
+        let (id, frames) = (AllocatorId::fresh(), Frames::default());
+        let recorded_end = AtomicU64::new(0);
         let passes = AtomicU64::new(0);
         let pools = Mutex::new(Vec::new());
-        Self { id, supply, options, arena_count, arenas, rankings, frames, passes, pools }
+        Self {
+            id,
+            supply,
+            options,
+            arena_count,
+            arenas,
+            rankings,
+            frames,
+            recorded_end,
+            passes,
+            pools,
+        }
     }
 
     /// Returns what tells this allocator's handles from others'.
@@ -199,7 +215,7 @@ impl<D: Device> Allocator<D> {
     ///
     /// What was still allocated; its memory is given back all the same.
     pub fn shutdown(self) -> Result<(), LeakReport> {
-        self.frames.free_all(&self);
+        self.frames.take().for_each(|waiting| self.end_wait(waiting));
         let leaks = self.leaks();
         for id in leaks.iter().map(|leak| leak.id) {
             // Freed here, so that `drop` finds nothing to report a second time.
@@ -392,7 +408,7 @@ unsafe impl<D: Device> Strategy<D> for Allocator<D> {
 
 impl<D: Device> Drop for Allocator<D> {
     fn drop(&mut self) {
-        self.frames.free_all(self);
+        self.frames.take().for_each(|waiting| self.end_wait(waiting));
         let leaks = self.leaks();
         if !leaks.is_empty() {
             log::error!("{}", LeakReport { leaks });

@@ -10,6 +10,7 @@ pub mod device;
 pub mod division;
 pub mod error;
 pub mod factory;
+mod frames;
 pub mod growth;
 #[cfg(not(loom))]
 mod handover;

@@ -32,6 +32,7 @@ use crate::allocator::Allocator;
 use crate::device::Resources;
 use crate::error::CreateError;
 use crate::factory::{Buffer, Factory};
+use crate::frames::Frames;
 use crate::request::{Access, Mapping, Wish};
 use crate::snapshot::BlockSnapshot;
 use crate::strategy::Strategy;
@@ -39,9 +40,7 @@ use crate::virtual_block::{Algorithm, VirtualBlock, VirtualError, VirtualPart, V
 use core::fmt;
 use core::hash::Hash;
 use core::num::NonZeroU64;
-use frames::Frames;
 use polder_core::stats::Stats;
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A device whose buffers can be divided.
@@ -99,8 +98,18 @@ struct Note {
     align: u64,
     size: u64,
     name: Option<Box<str>>,
-    /// Whether it was handed in and waits for its frame: then it moves no more.
-    is_waiting: bool,
+    state: State,
+}
+
+/// What becomes of a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// It stays, or it moves.
+    Held,
+    /// It was handed in and waits for its frame: then it moves no more.
+    Waiting,
+    /// An open pass copies to it, and nobody has it yet.
+    Target,
 }
 
 /// One buffer, and what of it is handed out.
@@ -110,8 +119,11 @@ struct Block<D: Divisible> {
     parts: VirtualBlock<Note>,
     /// Invariant 2.
     room: u64,
-    /// Whether it is being emptied: then nothing new goes into it.
+    /// Whether it is being emptied: then nothing new goes into it, and it stays until its pass
+    /// ends, for copies may read it.
     is_closed: bool,
+    /// How many ranges in it are targets.
+    targets: u32,
 }
 
 struct Shard<D: Divisible> {
@@ -151,7 +163,7 @@ pub struct BufferArena<D: Divisible> {
     /// What every offset and every room is a multiple of.
     align: u64,
     shards: Box<[Mutex<Shard<D>>]>,
-    frames: Mutex<Frames<D>>,
+    frames: Frames<BufferRange<D>>,
 }
 
 impl<D: Divisible> BufferArena<D> {
@@ -187,7 +199,7 @@ impl<D: Divisible> BufferArena<D> {
             options,
             align,
             shards: (0..count).map(shard).collect(),
-            frames: Mutex::new(Frames { waiting: BTreeMap::new(), completed_end: 0 }),
+            frames: Frames::default(),
         })
     }
 
@@ -201,7 +213,7 @@ impl<D: Divisible> BufferArena<D> {
         self.usage
     }
 
-    /// Hands out a range. Takes constant time but for a new buffer.
+    /// Hands out a range, from the first of its shard's buffers that has room, or a new one.
     ///
     /// # Errors
     ///
@@ -251,7 +263,7 @@ impl<D: Divisible> BufferArena<D> {
             align,
             size: request.size,
             name: request.name.map(Box::from),
-            is_waiting: false,
+            state: State::Held,
         };
         let wanted = VirtualRequest { align, ..VirtualRequest::new(room) };
         match block.parts.allocate(wanted, note) {
@@ -298,7 +310,7 @@ impl<D: Divisible> BufferArena<D> {
         // SAFETY: The buffer was just made for this usage, and is bound.
         let address = unsafe { device.device_address(buffer.handle(), self.usage) };
         let parts = VirtualBlock::new(size, Algorithm::Tlsf).expect(CHECKED);
-        Ok(Block { buffer, address, parts, room: size, is_closed: false })
+        Ok(Block { buffer, address, parts, room: size, is_closed: false, targets: 0 })
     }
 
     /// Takes a range back. Nothing may use it any more: no command that the device has yet to
@@ -308,20 +320,21 @@ impl<D: Divisible> BufferArena<D> {
     ///
     /// The range is another arena's, or was freed; it comes back.
     pub fn free(&self, range: BufferRange<D>) -> Result<(), RangeFreeError<D>> {
-        self.free_if(range.id, |_| true).map_err(|reason| RangeFreeError { reason, range })
+        self.free_by_id(range.id).map_err(|reason| RangeFreeError { reason, range })
     }
 
-    /// Frees a range of which what is remembered is as wished; if it is not, it counts as freed.
-    fn free_if(&self, id: RangeId, is_so: impl Fn(&Note) -> bool) -> Result<(), RangeMisuse> {
+    fn free_by_id(&self, id: RangeId) -> Result<(), RangeMisuse> {
         self.expect_own(id)?;
-        let stale = RangeMisuse::Stale { id };
         let mut shard = self.lock(id.shard);
+        self.free_in(&mut shard, id)
+    }
+
+    fn free_in(&self, shard: &mut Shard<D>, id: RangeId) -> Result<(), RangeMisuse> {
         let block = shard.block_mut(id)?;
-        block.parts.info(id.part).ok().filter(|info| is_so(info.data)).ok_or(stale)?;
-        block.parts.free(id.part).map_err(|_| stale)?;
+        block.parts.free(id.part).map_err(|_| RangeMisuse::Stale { id })?;
         block.room = block.parts.size();
-        if block.parts.is_empty() {
-            self.release_but_one(&mut shard, id.block);
+        if block.is_idle() {
+            self.release_but_one(shard, id.block);
         }
         Ok(())
     }
@@ -391,8 +404,7 @@ impl<D: Divisible> BufferArena<D> {
     }
 
     fn end(&self) -> RangeLeaks {
-        let waiting = core::mem::take(&mut lock(&self.frames).waiting);
-        self.end_waits(waiting);
+        self.frames.take().for_each(|range| self.end_wait(range));
         let mut leaks = RangeLeaks { sizes: Vec::new() };
         for shard in &self.shards {
             let mut shard = lock(shard);
@@ -410,13 +422,6 @@ impl<D: Divisible> BufferArena<D> {
     fn expect_own(&self, id: RangeId) -> Result<(), RangeMisuse> {
         let (expected, found) = (self.id, id.arena);
         if expected == found { Ok(()) } else { Err(RangeMisuse::WrongArena { expected, found }) }
-    }
-
-    fn expect_live(&self, id: RangeId) -> Result<(), RangeMisuse> {
-        self.expect_own(id)?;
-        let mut shard = self.lock(id.shard);
-        let found = shard.block_mut(id)?.parts.info(id.part);
-        found.map(|_| ()).map_err(|_| RangeMisuse::Stale { id })
     }
 
     fn lock(&self, shard: u32) -> MutexGuard<'_, Shard<D>> {

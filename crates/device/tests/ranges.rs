@@ -26,9 +26,11 @@ fn arena(allocator: &Arc<Allocator<Sim>>, access: Access) -> BufferArena<Sim> {
     BufferArena::new(allocator, USAGE, access, SMALL).unwrap()
 }
 
-/// Copies on the device, as a user's command buffer would.
+/// Copies on the device, as a user's command buffer would: in any order, so the last first.
 fn copy(device: &Sim, pass: &Pass<Sim>) {
-    for Move { source, source_offset, target, .. } in pass.moves() {
+    let targets: Vec<_> = pass.moves().iter().map(|one| one.target.id()).collect();
+    assert!(pass.moves().iter().all(|one| !targets.contains(&one.id)), "a target moves on");
+    for Move { source, source_offset, target, .. } in pass.moves().iter().rev() {
         let copy = BufferCopy {
             source: *source,
             source_offset: *source_offset,
@@ -227,6 +229,121 @@ fn a_pass_gives_buffers_back_and_loses_nothing() {
         assert_eq!(found, [byte; 1000]);
         arena.free(range).unwrap();
     }
+    arena.shutdown().unwrap();
+}
+
+/// Fills as many buffers as there are numbers, with so many ranges of an eighth of a buffer each.
+fn buffers(arena: &BufferArena<Sim>, counts: &[usize]) -> Vec<Vec<BufferRange<Sim>>> {
+    let eight = || (0..8).map(|_| arena.allocate(RangeRequest::new(512)).unwrap()).collect();
+    let mut all: Vec<Vec<_>> = counts.iter().map(|_| eight()).collect();
+    for (ranges, &count) in all.iter_mut().zip(counts) {
+        assert!(ranges.iter().all(|range| range.buffer() == ranges[0].buffer()));
+        ranges.drain(count..).for_each(|range| arena.free(range).unwrap());
+    }
+    all
+}
+
+fn single(allocator: &Arc<Allocator<Sim>>) -> BufferArena<Sim> {
+    let options = ArenaOptions { size_least: 4 << 10, size_most: 4 << 10, shards: 1 };
+    BufferArena::new(allocator, USAGE, Access::HostRandom, options).unwrap()
+}
+
+const NO_LIMITS: Limits = Limits { bytes: u64::MAX, moves: usize::MAX };
+
+#[test]
+fn what_is_copied_to_is_copied_from_by_no_open_pass() {
+    let allocator = allocator(Preset::Lavapipe);
+    let arena = single(&allocator);
+    let mut live = buffers(&arena, &[1, 1, 3]).into_iter().flatten().collect::<Vec<_>>();
+    let passes = [(); 2].map(|()| arena.begin_pass(NO_LIMITS));
+    let moves = || passes.iter().flat_map(Pass::moves);
+    assert!(moves().count() > 0);
+    assert!(moves().all(|one| moves().all(|other| one.target.id() != other.id)));
+    for pass in passes {
+        arena.end_pass(pass, |id, target| {
+            live.iter_mut().find(|range| range.id() == id).map(|range| *range = target).unwrap();
+        });
+    }
+    live.into_iter().for_each(|range| arena.free(range).unwrap());
+    arena.shutdown().unwrap();
+}
+
+#[test]
+fn passes_come_to_an_end_with_as_few_buffers_as_can_be() {
+    let allocator = allocator(Preset::Lavapipe);
+    let arena = single(&allocator);
+    let mut live = buffers(&arena, &[8, 1, 3]).into_iter().flatten().collect::<Vec<_>>();
+    // The first buffer is the empty one that is kept.
+    live.drain(..8).for_each(|range| arena.free(range).unwrap());
+    let mut count = 0;
+    loop {
+        let pass = arena.begin_pass(Limits { moves: 1, ..NO_LIMITS });
+        if pass.is_empty() {
+            arena.end_pass(pass, |_, _| ());
+            break;
+        }
+        arena.end_pass(pass, |id, target| {
+            live.iter_mut().find(|range| range.id() == id).map(|range| *range = target).unwrap();
+        });
+        count += 1;
+        assert!(count < 100, "it goes round");
+    }
+    arena.trim();
+    assert_eq!(arena.stats().blocks, 1);
+    live.into_iter().for_each(|range| arena.free(range).unwrap());
+    arena.shutdown().unwrap();
+}
+
+#[test]
+fn a_buffer_that_is_copied_from_stays_until_the_pass_ends() {
+    let allocator = allocator(Preset::Lavapipe);
+    let arena = single(&allocator);
+    let mut all = buffers(&arena, &[8, 1, 3]);
+    let [idle, moving, others] = [(); 3].map(|()| all.remove(0));
+    idle.into_iter().for_each(|range| arena.free(range).unwrap());
+    let made = || allocator.device().live().buffers;
+    let before = made();
+    let pass = arena.begin_pass(NO_LIMITS);
+    assert_eq!(pass.moves()[0].source, moving[0].buffer());
+    moving.into_iter().for_each(|range| arena.free(range).unwrap());
+    assert_eq!(made(), before);
+    arena.end_pass(pass, |_, _| panic!("what moved was freed"));
+    assert_eq!(made(), before - 1, "of two empty buffers one is kept");
+    others.into_iter().for_each(|range| arena.free(range).unwrap());
+    arena.shutdown().unwrap();
+}
+
+#[test]
+fn the_last_frame_is_completed_too() {
+    let allocator = allocator(Preset::Lavapipe);
+    let arena = single(&allocator);
+    let range = arena.allocate(RangeRequest::new(512)).unwrap();
+    arena.free_after(u64::MAX, range).unwrap();
+    arena.complete_frame(u64::MAX);
+    assert_eq!(arena.stats().allocations, 0);
+    arena.shutdown().unwrap();
+}
+
+/// A thread reads and writes what a pass of another frees.
+#[test]
+fn a_range_is_read_and_written_while_passes_end() {
+    let allocator = allocator(Preset::Lavapipe);
+    let arena = single(&allocator);
+    let mut all = buffers(&arena, &[1, 3]);
+    let [mut moving, others] = [(); 2].map(|()| all.remove(0));
+    let pass = arena.begin_pass(NO_LIMITS);
+    let mut moved = Vec::new();
+    std::thread::scope(|scope| {
+        let (arena, old) = (&arena, &mut moving[0]);
+        scope.spawn(move || {
+            let mut bytes = [0; 512];
+            let stale = |result| matches!(result, Err(RangeError::Misuse(_)));
+            while !stale(arena.write(old, 0, &bytes)) && !stale(arena.read(old, 0, &mut bytes)) {}
+        });
+        arena.end_pass(pass, |_, target| moved.push(target));
+        arena.trim();
+    });
+    moved.into_iter().chain(others).for_each(|range| arena.free(range).unwrap());
     arena.shutdown().unwrap();
 }
 

@@ -3,9 +3,13 @@
 //!
 //! The arena decides and reserves; the user copies on the device and then takes the new ranges
 //! over. Other threads allocate and free meanwhile: a range that was freed before its move ends is
-//! simply not moved, and nothing new goes into a buffer that is being emptied.
+//! simply not moved, and nothing new goes into a buffer that is being emptied. What a pass copies
+//! to is copied from by no pass before this one has ended, so the copies of a pass may be made in
+//! any order.
 
-use super::{Block, BufferArena, BufferRange, Divisible, Note, RangeId, RangeRequest, Shard};
+use super::{
+    Block, BufferArena, BufferRange, Divisible, Note, RangeId, RangeRequest, Shard, State,
+};
 use crate::virtual_block::{VirtualAllocation, VirtualBlock, VirtualInfo};
 
 /// The most that one pass moves.
@@ -30,8 +34,8 @@ pub struct Move<D: Divisible> {
     pub target: BufferRange<D>,
 }
 
-/// A pass under way. Dropping it gives up: what is reserved stays until the arena ends, so
-/// end it with [`BufferArena::end_pass`].
+/// A pass under way. Dropping it gives up: what is reserved, and what is copied from, stays until
+/// the arena ends, so end it with [`BufferArena::end_pass`].
 #[derive(Debug)]
 #[must_use = "a pass holds its targets until it is ended"]
 pub struct Pass<D: Divisible> {
@@ -133,7 +137,7 @@ impl<D: Divisible> BufferArena<D> {
             }
             let name = one.name.as_deref();
             let request = RangeRequest { size: one.size, align: one.align, name };
-            let Some(target) = self.place(shard, home, &request) else { return false };
+            let Some(target) = self.reserve(shard, home, &request) else { return false };
             let id = RangeId { arena: self.id, shard: home, block: source, part: one.part };
             let source_offset = one.offset;
             pass.moves.push(Move { id, source: buffer, source_offset, target });
@@ -143,46 +147,96 @@ impl<D: Divisible> BufferArena<D> {
         true
     }
 
+    /// Takes a place in a buffer that is used, the fullest first: else the emptied buffer would
+    /// have another in its place.
+    fn reserve(
+        &self,
+        shard: &mut Shard<D>,
+        home: u32,
+        request: &RangeRequest<'_>,
+    ) -> Option<BufferRange<D>> {
+        let mut used: Vec<_> = open(shard).map(|(index, block)| (used_of(block), index)).collect();
+        used.sort_unstable_by(|one, other| other.cmp(one));
+        let mut places = used.into_iter();
+        let target = places.find_map(|(_, block)| self.place_in(shard, home, block, request))?;
+        shard.set_target(target.id, State::Target);
+        Some(target)
+    }
+
     /// Ends a pass whose copies the device has executed: gives each new range to `take`,
     /// with the name of the old one, which is freed; nothing may use that any more. A range that
     /// was freed meanwhile, or handed in for a frame, is not among them.
     pub fn end_pass(&self, pass: Pass<D>, mut take: impl FnMut(RangeId, BufferRange<D>)) {
-        for (home, block) in pass.closed {
-            if let Some(block) = &mut self.lock(home).blocks[block as usize] {
-                block.is_closed = false;
+        for Move { id, target, .. } in pass.moves {
+            if self.end_move(id, target.id) {
+                take(id, target);
             }
         }
-        for Move { id, target, .. } in pass.moves {
-            if self.free_if(id, |note| !note.is_waiting).is_ok() {
-                take(id, target);
-            } else if let Err(error) = self.free(target) {
-                log::error!("the target of a move was freed: {error}");
+        for (home, index) in pass.closed {
+            let mut shard = self.lock(home);
+            if let Some(block) = &mut shard.blocks[index as usize] {
+                block.is_closed = false;
+                if block.is_idle() {
+                    self.release_but_one(&mut shard, index);
+                }
             }
+        }
+    }
+
+    /// Frees what has moved; or its target, when it was freed or handed in meanwhile. True when it
+    /// has moved.
+    fn end_move(&self, id: RangeId, target: RangeId) -> bool {
+        let mut shard = self.lock(id.shard);
+        shard.set_target(target, State::Held);
+        let found = shard.block_mut(id).ok().and_then(|block| block.parts.info(id.part).ok());
+        let has_moved = found.is_some_and(|info| info.data.state == State::Held);
+        if let Err(error) = self.free_in(&mut shard, if has_moved { id } else { target }) {
+            log::error!("a range was freed that a pass holds: {error}");
+        }
+        has_moved
+    }
+}
+
+impl<D: Divisible> Shard<D> {
+    /// Says whether a range, which is live, is what a pass copies to.
+    fn set_target(&mut self, id: RangeId, state: State) {
+        let Ok(block) = self.block_mut(id) else { return };
+        let Ok(note) = block.parts.data_mut(id.part) else { return };
+        note.state = state;
+        match state {
+            State::Target => block.targets += 1,
+            _ => block.targets -= 1,
         }
     }
 }
 
-/// The buffer with the least in it that is not being emptied, if another could take that in.
+/// The buffers that are used and not being emptied.
+fn open<D: Divisible>(shard: &Shard<D>) -> impl Iterator<Item = (u32, &Block<D>)> {
+    let blocks = (0..).zip(&shard.blocks);
+    blocks
+        .filter_map(|(index, block)| Some((index, block.as_ref()?)))
+        .filter(|(_, block)| !block.is_closed && !block.parts.is_empty())
+}
+
+fn used_of<D: Divisible>(block: &Block<D>) -> u64 {
+    block.parts.stats().used
+}
+
+/// The buffer with the least in it that nothing is copied to, if the others could take that in.
 fn sparsest<D: Divisible>(shard: &Shard<D>) -> Option<u32> {
-    let open = || {
-        let blocks = (0..).zip(&shard.blocks);
-        blocks
-            .filter_map(|(index, block)| Some((index, block.as_ref()?)))
-            .filter(|(_, block)| !block.is_closed && !block.parts.is_empty())
-    };
-    let used = |block: &Block<D>| block.parts.stats().used;
-    let (source, least) = open().min_by_key(|(_, block)| used(block))?;
-    let others = open().filter(|&(index, _)| index != source);
-    let room: u64 = others.map(|(_, block)| block.parts.size() - used(block)).sum();
-    (room >= used(least)).then_some(source)
+    let may_go = open(shard).filter(|(_, block)| block.targets == 0);
+    let (source, least) = may_go.min_by_key(|(_, block)| used_of(block))?;
+    let others = open(shard).filter(|&(index, _)| index != source);
+    let room: u64 = others.map(|(_, block)| block.parts.size() - used_of(block)).sum();
+    (room >= used_of(least)).then_some(source)
 }
 
 /// What lies in a buffer, the largest first: what is hardest to place decides early.
 fn candidates(parts: &VirtualBlock<Note>) -> Vec<Candidate> {
     let candidate = |(part, info): (_, VirtualInfo<'_, Note>)| {
-        let Note { align, size, ref name, is_waiting } = *info.data;
+        let Note { align, size, ref name, state } = *info.data;
         let one = Candidate { part, offset: info.offset, size, align, name: name.clone() };
-        (!is_waiting).then_some(one)
+        (state == State::Held).then_some(one)
     };
     let mut found: Vec<_> = parts.iter().filter_map(candidate).collect();
     found.sort_by_key(|one| core::cmp::Reverse(one.size));
