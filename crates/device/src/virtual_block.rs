@@ -451,8 +451,9 @@ fn no_room(division: &Mixed, request: &VirtualRequest) -> VirtualError {
     VirtualError::NoRoom { size, align, room: division.room() }
 }
 
-/// A number that no other block of this process has, spread over all bits: the splitmix64 of
-/// Steele, Lea and Flood, which is one to one, after a counter.
+/// A number that next to no other block of this process has, spread over all bits: the splitmix64
+/// of Steele, Lea and Flood, which is one to one, after a counter; with one bit set two counts
+/// have the same.
 fn fresh_seal() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     // Relaxed: only that the numbers differ matters.

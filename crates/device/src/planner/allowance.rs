@@ -38,7 +38,7 @@ impl Allowance {
     pub fn lend<R>(&mut self, parts: u32, work: impl FnOnce(&mut Self) -> R) -> R {
         let looks = (self.looks / u64::from(parts)).max(LENT_LEAST).min(self.looks);
         let time_left = |end: Instant| end.saturating_duration_since(Instant::now());
-        let end = self.end.map(|end| end - time_left(end) * (parts - 1) / parts);
+        let end = self.end.map(|end| end - time_left(end) / parts * (parts - 1));
         let mut lent = Self { looks, end };
         let result = work(&mut lent);
         self.spend(looks - lent.looks);

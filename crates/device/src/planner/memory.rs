@@ -54,19 +54,8 @@ impl Plan {
         strategy: &impl Strategy<D>,
         wish: &Wish<'_>,
     ) -> Result<PlanMemory<D>, AllocError> {
-        let mut allocations = Vec::with_capacity(self.groups.len());
-        for group in &self.groups {
-            match strategy.allocate(&request(group, wish)) {
-                Ok(allocation) => allocations.push(allocation),
-                Err(error) => {
-                    for allocation in allocations {
-                        let undone = strategy.undo(allocation);
-                        debug_assert!(undone.is_ok(), "what was just allocated is live");
-                    }
-                    return Err(error);
-                }
-            }
-        }
+        let requests: Vec<_> = self.groups.iter().map(|group| request(group, wish)).collect();
+        let allocations = strategy.allocate_all(&requests)?;
         Ok(PlanMemory { allocations, places: self.places.clone() })
     }
 }

@@ -1,5 +1,6 @@
 //! Copies for a [`Mover`](crate::defragment::Mover): done at once, there is nothing to record into.
 
+use super::resources::image_len;
 use super::{BufferCopy, BufferInfo, BufferUsage, ImageInfo, ImageUsage, Sim};
 use crate::defragment::mover::{Relocate, Relocation};
 use crate::device::{DeviceError, Resource};
@@ -29,7 +30,7 @@ unsafe impl Relocate for Sim {
                 unsafe { self.copy_buffer(&copy) }
             }
             Relocation::Image { source, target, info, .. } => {
-                let range = 0..image_len(info);
+                let range = 0..image_len(info).expect("images were made of it");
                 // SAFETY: As above.
                 let bytes = unsafe { self.read_device(Resource::Image(source), range) }?;
                 // SAFETY: As above; the target is new.
@@ -39,14 +40,4 @@ unsafe impl Relocate for Sim {
     }
 
     unsafe fn end_copies(&self, (): &mut ()) {}
-}
-
-/// Bytes of all levels and layers.
-fn image_len(info: &ImageInfo) -> u64 {
-    let level = |level: u32| {
-        let side = |texels: u32| u64::from((texels >> level).max(1));
-        side(info.width) * side(info.height)
-    };
-    let texels: u64 = (0..info.mip_levels).map(level).sum();
-    texels * u64::from(info.layers) * u64::from(info.bytes_per_texel)
 }

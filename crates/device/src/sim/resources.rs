@@ -233,7 +233,7 @@ pub(super) fn make_image(layout: &Layout, info: &ImageInfo) -> Result<Made, Refu
 }
 
 /// Returns the bytes of all levels and layers.
-fn image_len(info: &ImageInfo) -> Result<u64, Refusal> {
+pub(super) fn image_len(info: &ImageInfo) -> Result<u64, Refusal> {
     let ImageInfo { width, height, layers, mip_levels, bytes_per_texel, .. } = *info;
     let extent = [
         ("width", u64::from(width)),

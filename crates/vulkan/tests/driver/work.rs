@@ -76,12 +76,7 @@ impl Recorder<'_> {
     /// Copies an image that is in the layout of a source to a buffer.
     pub fn copy_out(&self, image: vk::Image, target: vk::Buffer, width: u32) {
         let layout = vk::ImageLayout::TRANSFER_SRC_OPTIMAL;
-        let range = vk::ImageSubresourceLayers::default()
-            .aspect_mask(vk::ImageAspectFlags::COLOR)
-            .layer_count(1);
-        let extent = vk::Extent3D { width, height: width, depth: 1 };
-        let regions =
-            [vk::BufferImageCopy::default().image_subresource(range).image_extent(extent)];
+        let regions = [whole(width)];
         // SAFETY: The tests keep both alive until the submission is done, and the image has this
         // layout.
         unsafe {
@@ -118,12 +113,7 @@ impl Recorder<'_> {
         target: vk::Buffer,
         width: u32,
     ) {
-        let range = vk::ImageSubresourceLayers::default()
-            .aspect_mask(vk::ImageAspectFlags::COLOR)
-            .layer_count(1);
-        let extent = vk::Extent3D { width, height: width, depth: 1 };
-        let regions =
-            [vk::BufferImageCopy::default().image_subresource(range).image_extent(extent)];
+        let regions = [whole(width)];
         let (new, filled) =
             (vk::ImageLayout::TRANSFER_DST_OPTIMAL, vk::ImageLayout::TRANSFER_SRC_OPTIMAL);
         self.change(image, [vk::ImageLayout::UNDEFINED, new]);
@@ -201,4 +191,12 @@ pub fn pattern(seed: u32, len: usize) -> Vec<u8> {
         (state >> 24) as u8
     };
     std::iter::repeat_with(next).take(len).collect()
+}
+
+/// All of a square image with `width` texels a side.
+fn whole(width: u32) -> vk::BufferImageCopy {
+    let layers = vk::ImageSubresourceLayers::default();
+    let layers = layers.aspect_mask(vk::ImageAspectFlags::COLOR).layer_count(1);
+    let extent = vk::Extent3D { width, height: width, depth: 1 };
+    vk::BufferImageCopy::default().image_subresource(layers).image_extent(extent)
 }
