@@ -54,9 +54,11 @@ mod modifier;
 mod properties;
 mod relocate;
 mod resources;
+pub mod sparse;
 mod vulkan;
 
 pub use extra::{Chain, Extra};
 pub use features::{FeatureStructs, Features};
 pub use relocate::ImageState;
+pub use sparse::{Sparse, SparseBuffer, SparseError, SparseImage, SparseOptions};
 pub use vulkan::Vulkan;

@@ -110,6 +110,10 @@ impl Vulkan {
         unsafe { self.instance.get_physical_device_properties(self.physical_device) }.limits
     }
 
+    pub(crate) const fn physical(&self) -> (&ash::Instance, vk::PhysicalDevice) {
+        (&self.instance, self.physical_device)
+    }
+
     /// Checks what Vulkan leaves to the caller of `vkAllocateMemory`.
     fn check(&self, order: &Order<vk::Buffer, vk::Image, Extra>) -> Result<(), DeviceError> {
         let invalid = |rule| Err(DeviceError::Invalid { rule });

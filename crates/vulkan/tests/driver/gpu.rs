@@ -29,6 +29,8 @@ impl Default for Options {
 #[derive(Debug)]
 pub struct Queue {
     pub queue: vk::Queue,
+    /// What sparse resources are bound on, where the device has them: the same, or another.
+    pub sparse: vk::Queue,
     pub pool: vk::CommandPool,
 }
 
@@ -41,6 +43,8 @@ pub struct Gpu {
     pub device: ash::Device,
     pub features: Features,
     pub queue: Mutex<Queue>,
+    /// What of sparse resources is enabled.
+    pub sparse: vk::PhysicalDeviceFeatures,
     driver: String,
     /// The library stays loaded until the rest is gone: fields are dropped in this order.
     _entry: ash::Entry,
@@ -72,7 +76,10 @@ impl Gpu {
         let supported =
             unsafe { Features::supported(&instance, physical_device, options.api_version) };
         let features = (options.enable)(supported.expect("a driver lists its extensions"));
-        let (device, queue) = make_device(&instance, physical_device, &features);
+        // SAFETY: The physical device is the instance's.
+        let all = unsafe { instance.get_physical_device_features(physical_device) };
+        let sparse = sparse_features(&all);
+        let (device, queue) = make_device(&instance, physical_device, &features, &sparse);
         let queue = Mutex::new(queue);
         Some(Self {
             instance,
@@ -82,6 +89,7 @@ impl Gpu {
             device,
             features,
             queue,
+            sparse,
             driver,
             _entry: entry,
         })
@@ -243,32 +251,61 @@ fn best(instance: &ash::Instance) -> Option<vk::PhysicalDevice> {
     all.into_iter().min_by_key(rank)
 }
 
-fn make_device(
-    instance: &ash::Instance,
-    physical_device: vk::PhysicalDevice,
-    features: &Features,
-) -> (ash::Device, Queue) {
+/// The queue families that copy and that bind sparse resources: one, where one does both.
+fn families(instance: &ash::Instance, physical_device: vk::PhysicalDevice) -> [u32; 2] {
     // SAFETY: The physical device is the instance's.
     let families = unsafe { instance.get_physical_device_queue_family_properties(physical_device) };
     // Queues for graphics or computing also copy, whether they say so or not.
     let copies = vk::QueueFlags::GRAPHICS | vk::QueueFlags::COMPUTE | vk::QueueFlags::TRANSFER;
-    let family = families.iter().position(|family| family.queue_flags.intersects(copies));
-    let family = family.expect("a device has a queue that copies") as u32;
+    let can_copy = |family: &vk::QueueFamilyProperties| family.queue_flags.intersects(copies);
+    let can_bind = |family: &vk::QueueFamilyProperties| {
+        family.queue_flags.contains(vk::QueueFlags::SPARSE_BINDING)
+    };
+    let both = families.iter().position(|family| can_copy(family) && can_bind(family));
+    let copies = both.or_else(|| families.iter().position(can_copy));
+    let copies = copies.expect("a device has a queue that copies") as u32;
+    let binds = both.or_else(|| families.iter().position(can_bind));
+    [copies, binds.map_or(copies, |family| family as u32)]
+}
 
-    let queues =
-        [vk::DeviceQueueCreateInfo::default().queue_family_index(family).queue_priorities(&[1.0])];
+/// Those of `all` that are about sparse resources.
+fn sparse_features(all: &vk::PhysicalDeviceFeatures) -> vk::PhysicalDeviceFeatures {
+    vk::PhysicalDeviceFeatures {
+        sparse_binding: all.sparse_binding,
+        sparse_residency_buffer: all.sparse_residency_buffer,
+        sparse_residency_image2_d: all.sparse_residency_image2_d,
+        sparse_residency_image3_d: all.sparse_residency_image3_d,
+        ..vk::PhysicalDeviceFeatures::default()
+    }
+}
+
+fn make_device(
+    instance: &ash::Instance,
+    physical_device: vk::PhysicalDevice,
+    features: &Features,
+    sparse: &vk::PhysicalDeviceFeatures,
+) -> (ash::Device, Queue) {
+    let [family, binds] = families(instance, physical_device);
+    let queues = [family, binds].map(|family| {
+        vk::DeviceQueueCreateInfo::default().queue_family_index(family).queue_priorities(&[1.0])
+    });
+    let queues = if family == binds { &queues[..1] } else { &queues[..] };
     let names: Vec<_> = features.extension_names().iter().map(|name| name.as_ptr()).collect();
     let mut structs = features.structs();
-    let info = structs.chain(
-        vk::DeviceCreateInfo::default().queue_create_infos(&queues).enabled_extension_names(&names),
-    );
-    // SAFETY: `features` names what the physical device supports, and the family is its.
+    let info = vk::DeviceCreateInfo::default()
+        .queue_create_infos(queues)
+        .enabled_extension_names(&names)
+        .enabled_features(sparse);
+    let info = structs.chain(info);
+    // SAFETY: `features` and `sparse` name what the physical device supports, and the families are its.
     let device = unsafe { instance.create_device(physical_device, &info, None) };
     let device = device.expect("a device can be made");
     // SAFETY: The device was made with one queue of this family.
     let queue = unsafe { device.get_device_queue(family, 0) };
+    // SAFETY: As above.
+    let sparse = unsafe { device.get_device_queue(binds, 0) };
     let info = vk::CommandPoolCreateInfo::default().queue_family_index(family);
     // SAFETY: As above.
     let pool = unsafe { device.create_command_pool(&info, None) };
-    (device, Queue { queue, pool: pool.expect("a command pool can be made") })
+    (device, Queue { queue, sparse, pool: pool.expect("a command pool can be made") })
 }

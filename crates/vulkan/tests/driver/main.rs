@@ -11,4 +11,5 @@ mod heap;
 mod messages;
 mod pools;
 mod ranges;
+mod sparse;
 mod work;
