@@ -82,7 +82,7 @@ fn begins_piece(section: &Section, page: u64) -> bool {
         Content::Tiles(tiles) => u64::from(tiles.counts()[0]),
     };
     // A layer is a whole number of rows.
-    index % width == 0
+    index.is_multiple_of(width)
 }
 
 fn bytes_bind(bytes: &Bytes, part: &Part, page_size: u64) -> vk::SparseMemoryBind {
@@ -137,8 +137,8 @@ pub struct Submission<'a> {
     pub frame: u64,
 }
 
-/// A sparse resource that has something to tell the device: implemented by [`Sparse`](super::Sparse)
-/// alone.
+/// A sparse resource that may have something to tell the device. No other type than
+/// [`Sparse`](super::Sparse) implements it.
 pub trait HasBinds: sealed::Resource {}
 
 impl<T: sealed::Resource> HasBinds for T {}

@@ -97,11 +97,12 @@ impl<S: Strategy<Vulkan>> SparseBuffer<S> {
     #[must_use]
     pub fn address(&self) -> Option<NonZeroU64> {
         let usage = vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS;
-        let has_address = self.pages.terms().device_address;
+        if !self.pages.terms().device_address {
+            return None;
+        }
         // SAFETY: The buffer lives and was made for an address; of a sparse one Vulkan does not
         // want that it is bound.
-        has_address
-            .then(|| unsafe { self.strategy().device().device_address(self.handle, usage) })?
+        unsafe { self.strategy().device().device_address(self.handle, usage) }
     }
 }
 

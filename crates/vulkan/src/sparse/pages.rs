@@ -86,6 +86,9 @@ struct Run<D: Device> {
     used: u64,
 }
 
+/// New allocations, each with the pages that it is for.
+type Made<'a, D> = Vec<(&'a [u64], Allocation<D>)>;
+
 /// What the device is to be told of a page: the block and the offset in it, or that it has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pending<M> {
@@ -279,10 +282,7 @@ impl<D: Device, S: Strategy<D>> Pages<D, S> {
 
     /// Memory for pages, ascending: for all or none of them. Where long runs find no room, single
     /// pages may.
-    fn allocate<'a>(
-        &self,
-        pages: &'a [u64],
-    ) -> Result<Vec<(&'a [u64], Allocation<D>)>, AllocError> {
+    fn allocate<'a>(&self, pages: &'a [u64]) -> Result<Made<'a, D>, AllocError> {
         let run_pages_max = self.terms.run_pages_max;
         match self.allocate_runs(pages, run_pages_max) {
             Err(AllocError::OutOfMemory(_) | AllocError::TooLarge { .. }) if run_pages_max > 1 => {
@@ -296,7 +296,7 @@ impl<D: Device, S: Strategy<D>> Pages<D, S> {
         &self,
         pages: &'a [u64],
         run_pages_max: usize,
-    ) -> Result<Vec<(&'a [u64], Allocation<D>)>, AllocError> {
+    ) -> Result<Made<'a, D>, AllocError> {
         let follows = |one: &u64, next: &u64| one + 1 == *next;
         let runs = pages.chunk_by(follows).flat_map(|some| some.chunks(run_pages_max));
         let runs: Vec<_> = runs.collect();
@@ -348,6 +348,8 @@ impl<D: Device, S: Strategy<D>> fmt::Debug for Pages<D, S> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::single_range_in_vec_init, reason = "a list of one range is meant")]
+
     use super::*;
     use polder_device::sim::{Preset, Sim};
     use polder_device::strategy::{Dedicated, Setup};

@@ -102,6 +102,12 @@ impl Gpu {
         unsafe { Vulkan::new(&self.instance, self.physical_device, &self.device, self.features) }
     }
 
+    /// The heap's view of the device through another function table of it.
+    pub fn vulkan_through(&self, device: &ash::Device) -> Vulkan {
+        // SAFETY: As in `vulkan`.
+        unsafe { Vulkan::new(&self.instance, self.physical_device, device, self.features) }
+    }
+
     pub fn properties(&self) -> vk::PhysicalDeviceProperties {
         // SAFETY: Instance and physical device live as long as `self`.
         unsafe { self.instance.get_physical_device_properties(self.physical_device) }
@@ -297,7 +303,7 @@ fn make_device(
         .enabled_extension_names(&names)
         .enabled_features(sparse);
     let info = structs.chain(info);
-    // SAFETY: `features` and `sparse` name what the physical device supports, and the families are its.
+    // SAFETY: `features` and `sparse` name what the physical device supports; the families are its.
     let device = unsafe { instance.create_device(physical_device, &info, None) };
     let device = device.expect("a device can be made");
     // SAFETY: The device was made with one queue of this family.

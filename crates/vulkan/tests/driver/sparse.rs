@@ -732,11 +732,11 @@ fn a_commit_without_memory_commits_nothing() {
     let tiles = [[0, 0, 0], [1, 0, 0], [2, 0, 0]];
     let tiles = tiles.map(|at| image.tile(COLOR, 0, 0, at).unwrap());
     image.commit(&tiles[..1]).unwrap();
-    let before = (image.counts(), allocator.snapshot());
+    let before = (image.counts(), allocator.snapshot().memory_types);
     for n in 1..=2 {
         failing.fail(n);
         assert_eq!(image.commit(&tiles), Err(SparseError::Allocate(Failing::ERROR)));
-        assert_eq!((image.counts(), allocator.snapshot()), before, "allocation {n}");
+        assert_eq!((image.counts(), allocator.snapshot().memory_types), before, "allocation {n}");
         image.check();
     }
     image.commit(&tiles).unwrap();
@@ -752,6 +752,87 @@ fn a_commit_without_memory_commits_nothing() {
         Ok(image) => assert_eq!(image.counts(), PageCounts::default()),
         Err(error) => assert_eq!(error, SparseError::Allocate(Failing::ERROR)),
     }
+    allocator.shutdown().expect("nothing is left");
+}
+
+unsafe extern "system" fn refuse_binds(
+    _: vk::Queue,
+    _: u32,
+    _: *const vk::BindSparseInfo<'_>,
+    _: vk::Fence,
+) -> vk::Result {
+    vk::Result::ERROR_OUT_OF_DEVICE_MEMORY
+}
+
+unsafe extern "system" fn refuse_buffer(
+    _: vk::Device,
+    _: *const vk::BufferCreateInfo<'_>,
+    _: *const vk::AllocationCallbacks<'_>,
+    _: *mut vk::Buffer,
+) -> vk::Result {
+    vk::Result::ERROR_OUT_OF_HOST_MEMORY
+}
+
+unsafe extern "system" fn refuse_image(
+    _: vk::Device,
+    _: *const vk::ImageCreateInfo<'_>,
+    _: *const vk::AllocationCallbacks<'_>,
+    _: *mut vk::Image,
+) -> vk::Result {
+    vk::Result::ERROR_OUT_OF_HOST_MEMORY
+}
+
+/// The device, with functions that fail.
+fn broken(gpu: &Gpu, breaks: fn(&mut ash::DeviceFnV1_0)) -> Vulkan {
+    let mut functions = gpu.device.fp_v1_0().clone();
+    breaks(&mut functions);
+    let device = &gpu.device;
+    gpu.vulkan_through(&ash::Device::from_parts_1_3(
+        device.handle(),
+        functions,
+        device.fp_v1_1().clone(),
+        device.fp_v1_2().clone(),
+        device.fp_v1_3().clone(),
+    ))
+}
+
+#[test]
+fn a_driver_that_refuses_leaves_all_as_it_was() {
+    let Some(gpu) = open_for_images() else { return };
+    let allocator = allocator(&gpu);
+    let options = SparseOptions::default();
+    let mut buffer = SparseBuffer::new(&allocator, &sparse_buffer_info(1 << 20), &options).unwrap();
+    let mut image = SparseImage::new(&allocator, &sparse_image_info(), &options).unwrap();
+    buffer.commit_all().unwrap();
+    bind(&gpu, allocator.device(), 1, &mut [&mut buffer]);
+    buffer.decommit(0..1 << 19).unwrap();
+    image.commit(&[image.tile(COLOR, 0, 0, [0; 3]).unwrap()]).unwrap();
+    let before = (buffer.counts(), image.counts(), allocator.snapshot().memory_types);
+    let full = broken(&gpu, |functions| functions.queue_bind_sparse = refuse_binds);
+    let queue = gpu.queue.lock().unwrap().sparse;
+    let (info, fence) = (vk::BindSparseInfo::default(), vk::Fence::null());
+    let submission = Submission { queue, info, fence, frame: 2 };
+    // SAFETY: The test has the device for itself, and has waited for its work.
+    let refused = unsafe { submit(&full, &mut [&mut buffer, &mut image], &submission) };
+    assert_eq!(refused, Err(SparseError::Submit(DeviceError::OutOfDeviceMemory)));
+    buffer.complete(1);
+    assert_eq!((buffer.counts(), image.counts(), allocator.snapshot().memory_types), before);
+    bind(&gpu, allocator.device(), 2, &mut [&mut buffer, &mut image]);
+    buffer.complete(2);
+    assert!(!buffer.is_pending() && !image.is_pending());
+    drop((buffer, image));
+    allocator.shutdown().expect("nothing is left");
+
+    let broken = broken(&gpu, |functions| {
+        functions.create_buffer = refuse_buffer;
+        functions.create_image = refuse_image;
+    });
+    let allocator = Allocator::new(broken, Options::default());
+    let error = SparseError::Create(DeviceError::OutOfHostMemory);
+    let made = SparseBuffer::new(&allocator, &sparse_buffer_info(1 << 20), &options);
+    assert_eq!(made.unwrap_err(), error);
+    let made = SparseImage::new(&allocator, &sparse_image_info(), &options);
+    assert_eq!(made.unwrap_err(), error);
     allocator.shutdown().expect("nothing is left");
 }
 
