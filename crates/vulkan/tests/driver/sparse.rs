@@ -15,6 +15,7 @@ use polder_vulkan::sparse::{
     SparseOptions, Submission, submit,
 };
 use polder_vulkan::{Features, Vulkan};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Longer than any bind takes, in nanoseconds.
@@ -320,6 +321,97 @@ fn a_buffer_grows_over_any_strategy() {
         grown += u32::from(grow(&gpu, &tlsf)) + u32::from(grow(&gpu, &buddy));
     }
     assert!(grown > 0, "some type is for buffers");
+}
+
+/// Numbers that are the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+        (self.0 >> 33) % limit
+    }
+}
+
+/// A buffer and the pattern of each of its pages.
+struct Watched<'a> {
+    buffer: SparseBuffer<&'a Allocator<Vulkan>>,
+    seeds: BTreeMap<u64, u32>,
+}
+
+impl Watched<'_> {
+    fn page(&self, page: u64) -> Range<u64> {
+        page * self.buffer.page_size()..(page + 1) * self.buffer.page_size()
+    }
+
+    /// Commits or takes back some pages.
+    fn step(&mut self, random: &mut Random) {
+        let count = self.buffer.page_count();
+        let start = random.below(count);
+        let end = start + random.below((count - start).min(9) + 1);
+        let range = start * self.buffer.page_size()..end * self.buffer.page_size();
+        if random.below(2) == 0 {
+            self.buffer.commit(range).expect("there is room");
+        } else {
+            self.buffer.decommit(range).expect("the range is in the buffer");
+            self.seeds.retain(|page, _| !(start..end).contains(page));
+        }
+    }
+
+    /// Writes to the pages that are new.
+    fn fill_new(&mut self, gpu: &Gpu, allocator: &Allocator<Vulkan>, seed: &mut u32) {
+        for page in 0..self.buffer.page_count() {
+            let range = self.page(page);
+            let is_there = self.buffer.is_committed(range.clone()).expect("it is in the buffer");
+            if is_there && !self.seeds.contains_key(&page) {
+                *seed += 1;
+                fill(gpu, allocator, self.buffer.handle(), &range, *seed);
+                self.seeds.insert(page, *seed);
+            }
+        }
+    }
+
+    fn expect_all(&self, gpu: &Gpu, allocator: &Allocator<Vulkan>) {
+        for (&page, &seed) in &self.seeds {
+            expect(gpu, allocator, self.buffer.handle(), &self.page(page), seed);
+        }
+    }
+}
+
+#[test]
+fn no_byte_is_lost_while_pages_come_and_go() {
+    let Some(gpu) = open_for_buffers() else { return };
+    let [allocator, staging] = [(); 2].map(|()| allocator(&gpu));
+    let info = sparse_buffer_info(1 << 20);
+    let page = SparseBuffer::new(&allocator, &info, &each_alone()).unwrap().page_size();
+    let info = sparse_buffer_info(40 * page);
+    for allocation_pages in [1, 5] {
+        let allocation_size_max = allocation_pages * page;
+        let options = SparseOptions { allocation_size_max, ..SparseOptions::default() };
+        let mut all = [(); 2].map(|()| Watched {
+            buffer: SparseBuffer::new(&allocator, &info, &options).unwrap(),
+            seeds: BTreeMap::new(),
+        });
+        let (mut random, mut seed) = (Random(allocation_pages), 0);
+        for frame in 1..=20 {
+            for _ in 0..3 {
+                all.iter_mut().for_each(|one| one.step(&mut random));
+            }
+            let [one, other] = &mut all;
+            bind(&gpu, allocator.device(), frame, &mut [&mut one.buffer, &mut other.buffer]);
+            for one in &mut all {
+                one.fill_new(&gpu, &staging, &mut seed);
+                // The device is a frame behind.
+                one.buffer.complete(frame - 1);
+                one.buffer.check();
+            }
+            all.iter().for_each(|one| one.expect_all(&gpu, &staging));
+        }
+        drop(all);
+        assert_eq!(allocator.used(), 0);
+    }
+    allocator.shutdown().expect("nothing is left");
+    staging.shutdown().expect("nothing is left");
 }
 
 #[test]
