@@ -284,8 +284,8 @@ impl<D: Device> Allocator<D> {
 }
 
 impl<D: Resources> Allocator<D> {
-    /// Returns the memory type that a buffer gets while there is room. Makes one to ask what it
-    /// needs, and destroys it.
+    /// Returns the memory type that a buffer gets while there is room. Where the device cannot say
+    /// what it would need, makes one to ask, and destroys it.
     ///
     /// # Errors
     ///
@@ -295,12 +295,15 @@ impl<D: Resources> Allocator<D> {
         info: &D::BufferInfo<'_>,
         wish: &Wish<'_>,
     ) -> Result<Option<u32>, DeviceError> {
+        if let Some(needs) = self.device().buffer_requirements(info) {
+            return Ok(self.find_memory_type(needs.memory_types, wish));
+        }
         let buffer = self.device().create_buffer(info)?;
         Ok(self.find_and_destroy(Resource::Buffer(buffer), wish))
     }
 
-    /// Returns the memory type that an image gets while there is room. Makes one to ask what it
-    /// needs, and destroys it.
+    /// Returns the memory type that an image gets while there is room. Where the device cannot say
+    /// what it would need, makes one to ask, and destroys it.
     ///
     /// # Errors
     ///
@@ -310,6 +313,9 @@ impl<D: Resources> Allocator<D> {
         info: &D::ImageInfo<'_>,
         wish: &Wish<'_>,
     ) -> Result<Option<u32>, DeviceError> {
+        if let Some(needs) = self.device().image_requirements(info) {
+            return Ok(self.find_memory_type(needs.memory_types, wish));
+        }
         let image = self.device().create_image(info)?;
         Ok(self.find_and_destroy(Resource::Image(image), wish))
     }

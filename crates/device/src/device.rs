@@ -363,6 +363,20 @@ pub unsafe trait Resources: Device {
     /// Returns the layout that `info` asks for.
     fn tiling(&self, info: &Self::ImageInfo<'_>) -> Tiling;
 
+    /// Returns what a buffer made from `info` would need, where the device can say so without
+    /// making one.
+    fn buffer_requirements(&self, info: &Self::BufferInfo<'_>) -> Option<Requirements> {
+        let _ = info;
+        None
+    }
+
+    /// Returns what an image made from `info` would need, where the device can say so without
+    /// making one.
+    fn image_requirements(&self, info: &Self::ImageInfo<'_>) -> Option<Requirements> {
+        let _ = info;
+        None
+    }
+
     /// Returns what a resource needs.
     ///
     /// # Safety

@@ -3,10 +3,14 @@
 //! [`Factory`] works over every [`Strategy`], a user's own too. Whatever step fails, those before
 //! it are undone and the error says which it was.
 
+mod place;
+
+pub use place::expect_place;
+
 use crate::allocation::Allocation;
 use crate::allocator::{Freeable, Waiting};
-use crate::device::{DedicatedWish, Resource, Resources, Tiling};
-use crate::error::{AllocError, Contradiction, CreateError, FreeError, PlaceError};
+use crate::device::{Resource, Resources, Tiling};
+use crate::error::{AllocError, Contradiction, CreateError, FreeError};
 use crate::request::{Placement, Request, Wish};
 use crate::strategy::Strategy;
 use crate::usage::Intent;
@@ -326,7 +330,9 @@ pub trait Factory<D: Resources>: Strategy<D> {
         allocation: &Allocation<D>,
         offset: u64,
     ) -> Result<(), CreateError> {
-        expect_place(self, resource, allocation, offset).map_err(CreateError::Place)?;
+        // SAFETY: The caller promises that the resource is this device's and live.
+        let placed = unsafe { expect_place(self, resource, allocation, offset) };
+        placed.map_err(CreateError::Place)?;
         let place = allocation.offset() + offset;
         // SAFETY: The caller promises a live resource without memory and a place of its own; the
         // allocation lives and the place satisfies the requirements, as was just checked.
@@ -432,8 +438,9 @@ fn bind_alias<D: Resources, S: Strategy<D> + ?Sized>(
     offset: u64,
 ) -> Result<(), CreateError> {
     let device = strategy.device();
-    let placed = expect_place(strategy, resource, allocation, offset).map_err(CreateError::Place);
-    let bound = placed.and_then(|()| {
+    // SAFETY: Our callers have just made the resource.
+    let placed = unsafe { expect_place(strategy, resource, allocation, offset) };
+    let bound = placed.map_err(CreateError::Place).and_then(|()| {
         let place = allocation.offset() + offset;
         // SAFETY: The resource is new, so it has no memory; the allocation lives and the place
         // satisfies the requirements, as was just checked.
@@ -441,38 +448,6 @@ fn bind_alias<D: Resources, S: Strategy<D> + ?Sized>(
         bound.map_err(CreateError::Bind)
     });
     bound.inspect_err(|_| destroy(device, resource))
-}
-
-/// Finds what keeps a live resource of the strategy's device from lying `offset` bytes from an
-/// allocation's begin.
-fn expect_place<D: Resources, S: Strategy<D> + ?Sized>(
-    strategy: &S,
-    resource: Resource<D::Buffer, D::Image>,
-    allocation: &Allocation<D>,
-    offset: u64,
-) -> Result<(), PlaceError> {
-    let tied = strategy.tied_to(allocation)?;
-    // SAFETY: Our callers have just made the resource, or were promised that it lives.
-    let needs = unsafe { strategy.device().requirements(resource) };
-    if tied.is_some_and(|own| own != resource) {
-        return Err(PlaceError::BlockOfOther);
-    }
-    if tied.is_none() && needs.dedicated == DedicatedWish::Required {
-        return Err(PlaceError::NeedsOwnBlock);
-    }
-    let (size, room, memory_type) = (needs.size, allocation.size(), allocation.memory_type());
-    if offset.checked_add(size).is_none_or(|end| end > room) {
-        return Err(PlaceError::PastEnd { offset, size, room });
-    }
-    let (offset, align) = (allocation.offset() + offset, needs.align);
-    if !offset.is_multiple_of(align) {
-        return Err(PlaceError::Align { offset, align });
-    }
-    let allowed = needs.memory_types;
-    if allowed >> memory_type & 1 == 0 {
-        return Err(PlaceError::MemoryType { memory_type, allowed });
-    }
-    Ok(())
 }
 
 /// Destroys a resource and frees its memory, if the memory is the strategy's.

@@ -218,3 +218,34 @@ fn the_type_that_is_found_is_the_one_that_is_given() {
     }
     end(allocator);
 }
+
+#[test]
+fn the_type_is_found_without_a_resource_where_the_device_can_say() {
+    let mut layout = Preset::AmdNavi31.layout();
+    let elder = Sim::new(layout.clone()).unwrap();
+    layout.requirements_by_info = true;
+    let [elder, younger] =
+        [elder, Sim::new(layout).unwrap()].map(|sim| Allocator::new(sim, Options::default()));
+    for access in Access::ALL {
+        let wish = Wish::of(access);
+        let (buffer, image) = (buffer(100), ImageInfo::default());
+        let found = |allocator: &Allocator<Sim>| {
+            let of_buffer = allocator.find_memory_type_for_buffer(&buffer, &wish).unwrap();
+            (of_buffer, allocator.find_memory_type_for_image(&image, &wish).unwrap())
+        };
+        assert_eq!(found(&younger), found(&elder), "{access:?}");
+    }
+    let made = |allocator: &Allocator<Sim>| {
+        let calls = |call| allocator.device().calls(call);
+        calls(Call::CreateBuffer) + calls(Call::CreateImage)
+    };
+    assert_eq!((made(&younger), made(&elder)), (0, 2 * Access::ALL.len() as u64));
+    // What cannot be made is refused as ever.
+    assert!(younger.find_memory_type_for_buffer(&buffer(0), &Wish::default()).is_err());
+    let flat = ImageInfo { width: 0, ..ImageInfo::default() };
+    assert!(younger.find_memory_type_for_image(&flat, &Wish::default()).is_err());
+    assert_eq!(younger.device().violations().len(), 2);
+    for allocator in [elder, younger] {
+        allocator.shutdown().unwrap();
+    }
+}

@@ -7,7 +7,9 @@ use super::bind::Binding;
 use super::failure::Call;
 use super::handle::{Buffer, Image, Memory};
 use super::memory::Quiet;
-use super::resources::{BufferInfo, BufferUsage, ImageInfo, ImageUsage, buffer_align};
+use super::resources::{
+    BufferInfo, BufferUsage, ImageInfo, ImageUsage, buffer_align, make_buffer, make_image,
+};
 use super::state::Direction;
 use super::work::{BufferCopy, Extent, ImageCopy};
 use super::{Sim, SimOrder, SimResource};
@@ -102,6 +104,16 @@ unsafe impl Resources for Sim {
 
     fn tiling(&self, info: &ImageInfo) -> Tiling {
         info.tiling
+    }
+
+    fn buffer_requirements(&self, info: &BufferInfo) -> Option<Requirements> {
+        let layout = Some(self.layout()).filter(|layout| layout.requirements_by_info)?;
+        make_buffer(layout, info).ok().map(|made| made.requirements)
+    }
+
+    fn image_requirements(&self, info: &ImageInfo) -> Option<Requirements> {
+        let layout = Some(self.layout()).filter(|layout| layout.requirements_by_info)?;
+        make_image(layout, info).ok().map(|made| made.requirements)
     }
 
     /// Returns what a resource needs; no memory type at all when it does not live.

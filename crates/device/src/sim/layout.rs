@@ -34,6 +34,8 @@ pub struct Layout {
     pub memory_budget: bool,
     /// Whether the device heeds priorities.
     pub memory_priority: bool,
+    /// Whether the device says what a resource would need without one being made.
+    pub requirements_by_info: bool,
 }
 
 impl Default for Layout {
@@ -63,6 +65,7 @@ impl Default for Layout {
             sparse_binding: false,
             memory_budget: true,
             memory_priority: false,
+            requirements_by_info: false,
         }
     }
 }

@@ -169,6 +169,7 @@ impl Row {
             sparse_binding,
             memory_budget,
             memory_priority,
+            ..Layout::default()
         }
     }
 }
