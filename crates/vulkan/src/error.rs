@@ -14,6 +14,9 @@ pub(crate) fn device_error(result: vk::Result) -> DeviceError {
         vk::Result::ERROR_VALIDATION_FAILED_EXT => {
             DeviceError::Invalid { rule: "the validation layer lets no faulty call pass" }
         }
+        vk::Result::ERROR_INVALID_EXTERNAL_HANDLE => {
+            DeviceError::Invalid { rule: "a handle names memory that this driver can import" }
+        }
         other => DeviceError::Other { code: other.as_raw() },
     }
 }

@@ -47,16 +47,25 @@
 //! # }
 //! ```
 
+mod bind;
+mod blocks;
+mod builder;
+mod chain;
 mod error;
+mod external;
 mod extra;
 mod features;
 mod modifier;
 mod properties;
 mod relocate;
+mod requirements;
 mod resources;
 pub mod sparse;
 mod vulkan;
 
+pub use blocks::{Block, BlockCallbacks};
+pub use builder::Builder;
+pub use external::{ExternalError, Import, Imported};
 pub use extra::{Chain, Extra};
 pub use features::{FeatureStructs, Features};
 pub use relocate::ImageState;

@@ -4,8 +4,8 @@
 //! linear when its modifier is zero, and the modifier hangs in the chain: one that the program
 //! chose, or a list from which the driver chooses.
 
+use crate::chain;
 use ash::vk;
-use core::iter::successors;
 use polder_device::Tiling;
 
 /// `DRM_FORMAT_MOD_LINEAR`.
@@ -32,40 +32,19 @@ fn common(modifiers: &[u64]) -> Option<Tiling> {
 
 /// The modifiers that the chain of `info` allows.
 fn modifiers<'a>(info: &'a vk::ImageCreateInfo<'_>) -> &'a [u64] {
-    for (link, kind) in chain(info) {
-        match kind {
-            vk::StructureType::IMAGE_DRM_FORMAT_MODIFIER_EXPLICIT_CREATE_INFO_EXT => {
-                let one: *const vk::ImageDrmFormatModifierExplicitCreateInfoEXT<'_> = link.cast();
-                // SAFETY: The type tag says what the link is, and the chain is borrowed by `info`.
-                let modifier: &'a u64 = unsafe { &(*one).drm_format_modifier };
-                return core::slice::from_ref(modifier);
-            }
-            vk::StructureType::IMAGE_DRM_FORMAT_MODIFIER_LIST_CREATE_INFO_EXT => {
-                let list: *const vk::ImageDrmFormatModifierListCreateInfoEXT<'_> = link.cast();
-                // SAFETY: As above.
-                let list = unsafe { *list };
-                let count = list.drm_format_modifier_count as usize;
-                // SAFETY: A valid list points to as many modifiers as it says; they are borrowed
-                // by `info` as the chain is.
-                return unsafe { core::slice::from_raw_parts(list.p_drm_format_modifiers, count) };
-            }
-            _ => {}
-        }
+    type Explicit<'a> = vk::ImageDrmFormatModifierExplicitCreateInfoEXT<'a>;
+    type List<'a> = vk::ImageDrmFormatModifierListCreateInfoEXT<'a>;
+    // SAFETY: A create info that is valid usage, as `Vulkan::new`'s caller promises, has a chain
+    // of live structures; `info` borrows them.
+    if let Some(one) = unsafe { chain::find::<Explicit<'a>>(info.p_next) } {
+        return core::slice::from_ref(&one.drm_format_modifier);
     }
-    &[]
-}
-
-/// The structures that hang on `info`, each with its type tag.
-fn chain(
-    info: &vk::ImageCreateInfo<'_>,
-) -> impl Iterator<Item = (*const vk::BaseInStructure<'static>, vk::StructureType)> {
-    let at = |link: *const vk::BaseInStructure<'static>| {
-        // SAFETY: A create info that is valid usage, as `Vulkan::new`'s caller promises, has a
-        // chain of live structures that begin like this one and end with a null pointer.
-        (!link.is_null()).then(|| (link, unsafe { *link }))
-    };
-    let links = successors(at(info.p_next.cast()), move |(_, link)| at(link.p_next));
-    links.map(|(pointer, link)| (pointer, link.s_type))
+    // SAFETY: As above.
+    let Some(list) = (unsafe { chain::find::<List<'a>>(info.p_next) }) else { return &[] };
+    let count = list.drm_format_modifier_count as usize;
+    // SAFETY: A valid list points to as many modifiers as it says; they are borrowed by `info` as
+    // the chain is.
+    unsafe { core::slice::from_raw_parts(list.p_drm_format_modifiers, count) }
 }
 
 #[cfg(test)]

@@ -62,6 +62,30 @@ unsafe fn block_size_max(instance: &ash::Instance, physical_device: vk::Physical
     maintenance3.max_memory_allocation_size
 }
 
+/// Asks for the largest buffer that may be made; as large as can be said where nothing forbids it.
+///
+/// # Safety
+///
+/// As for [`ask`].
+pub(crate) unsafe fn buffer_size_max(
+    instance: &ash::Instance,
+    physical_device: vk::PhysicalDevice,
+    features: &Features,
+) -> u64 {
+    if !features.maintenance4 {
+        return u64::MAX;
+    }
+    let mut maintenance4 = vk::PhysicalDeviceMaintenance4Properties::default();
+    let mut properties = vk::PhysicalDeviceProperties2::default().push_next(&mut maintenance4);
+    // SAFETY: As above; the feature stands on Vulkan 1.1, and the chained structure belongs to it.
+    unsafe { instance.get_physical_device_properties2(physical_device, &mut properties) };
+    match maintenance4.max_buffer_size {
+        // Vulkan allows no such value; it is that of a driver that has not filled it.
+        0 => u64::MAX,
+        size => size,
+    }
+}
+
 fn name(device: &vk::PhysicalDeviceProperties) -> String {
     // A driver that forgets the closing zero has no name.
     let name = device.device_name_as_c_str().unwrap_or_default();

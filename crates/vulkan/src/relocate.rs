@@ -4,6 +4,7 @@
 //! Only commands of Vulkan 1.0 are used. Barriers are wide, one before all copies of a step and
 //! one behind: what was written by any command before is copied, and any command after sees it.
 
+use crate::resources::{TRANSFERS, usage};
 use crate::vulkan::Vulkan;
 use ash::vk;
 use core::fmt;
@@ -33,8 +34,7 @@ unsafe impl Relocate for Vulkan {
     type ImageState = ImageState;
 
     fn can_copy_buffer(&self, info: &vk::BufferCreateInfo<'static>) -> bool {
-        let both = vk::BufferUsageFlags::TRANSFER_SRC | vk::BufferUsageFlags::TRANSFER_DST;
-        info.usage.contains(both)
+        usage(info).contains(TRANSFERS)
     }
 
     fn can_copy_image(&self, info: &vk::ImageCreateInfo<'static>) -> bool {

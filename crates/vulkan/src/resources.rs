@@ -1,8 +1,10 @@
 //! Buffers and images of a Vulkan device.
 
+use crate::chain;
 use crate::error::device_error;
 use crate::features::Features;
 use crate::modifier;
+use crate::requirements::plain_requirements;
 use crate::vulkan::Vulkan;
 use ash::{khr, vk};
 use core::num::NonZeroU64;
@@ -11,73 +13,15 @@ use polder_device::{
     DedicatedWish, Device, DeviceError, Requirements, Resource, Resources, Tiling, UsedBy,
 };
 
-/// The two questions that also tell the driver's wish for a block alone.
-pub(crate) struct Requirements2 {
-    buffer: vk::PFN_vkGetBufferMemoryRequirements2,
-    image: vk::PFN_vkGetImageMemoryRequirements2,
-}
-
-impl Requirements2 {
-    /// Takes them from Vulkan 1.1, or from the extensions where `features` names these.
-    pub fn load(
-        instance: &ash::Instance,
-        device: &ash::Device,
-        features: &Features,
-    ) -> Option<Self> {
-        if features.is_1_1() {
-            let table = device.fp_v1_1();
-            let buffer = table.get_buffer_memory_requirements2;
-            return Some(Self { buffer, image: table.get_image_memory_requirements2 });
-        }
-        features.dedicated_allocation.then(|| {
-            let extension = khr::get_memory_requirements2::Device::new(instance, device);
-            let buffer = extension.fp().get_buffer_memory_requirements2_khr;
-            Self { buffer, image: extension.fp().get_image_memory_requirements2_khr }
-        })
-    }
-
-    /// # Safety
-    ///
-    /// `device` is the one that the functions were loaded from; `resource` is its and live.
-    unsafe fn ask(
-        &self,
-        device: vk::Device,
-        resource: Resource<vk::Buffer, vk::Image>,
-    ) -> (vk::MemoryRequirements, DedicatedWish) {
-        let mut wish = vk::MemoryDedicatedRequirements::default();
-        let mut answer = vk::MemoryRequirements2::default().push_next(&mut wish);
-        match resource {
-            Resource::Buffer(buffer) => {
-                let info = vk::BufferMemoryRequirementsInfo2::default().buffer(buffer);
-                // SAFETY: The caller promises a live buffer of this device; the chained structure
-                // is part of Vulkan 1.1 and of the second extension.
-                unsafe { (self.buffer)(device, &info, &mut answer) };
-            }
-            Resource::Image(image) => {
-                let info = vk::ImageMemoryRequirementsInfo2::default().image(image);
-                // SAFETY: As above, for an image; `create_image` makes none that is disjoint.
-                unsafe { (self.image)(device, &info, &mut answer) };
-            }
-        }
-        let requirements = answer.memory_requirements;
-        (requirements, dedicated_wish(&wish))
-    }
-}
-
-fn dedicated_wish(wish: &vk::MemoryDedicatedRequirements<'_>) -> DedicatedWish {
-    match (wish.requires_dedicated_allocation, wish.prefers_dedicated_allocation) {
-        (vk::FALSE, vk::FALSE) => DedicatedWish::None,
-        (vk::FALSE, _) => DedicatedWish::Preferred,
-        _ => DedicatedWish::Required,
-    }
-}
-
 impl Vulkan {
     /// Refuses buffers that the heap's memory cannot back.
     fn check_buffer(&self, info: &vk::BufferCreateInfo<'_>) -> Result<(), DeviceError> {
         let invalid = |rule| Err(DeviceError::Invalid { rule });
         if info.flags.contains(vk::BufferCreateFlags::SPARSE_BINDING) {
             return invalid("a sparse buffer is bound on a queue, not here");
+        }
+        if info.size > self.buffer_size_max() {
+            return invalid("a buffer is at most as large as `maintenance4` says");
         }
         if self.needs_device_address(info) && !self.features().device_address {
             return invalid("a buffer's device address wants the feature `device_address`");
@@ -100,6 +44,19 @@ impl Vulkan {
         }
         Ok(())
     }
+
+    /// A driver's answer, in the heap's words.
+    fn requirements_of(
+        &self,
+        (answer, dedicated): (vk::MemoryRequirements, DedicatedWish),
+    ) -> Requirements {
+        Requirements {
+            size: answer.size,
+            align: answer.alignment,
+            memory_types: answer.memory_type_bits & self.usable_types(),
+            dedicated,
+        }
+    }
 }
 
 // SAFETY: The needs are those that the driver itself states.
@@ -110,22 +67,22 @@ unsafe impl Resources for Vulkan {
     fn create_buffer(&self, info: &vk::BufferCreateInfo<'_>) -> Result<vk::Buffer, DeviceError> {
         self.check_buffer(info)?;
         // SAFETY: `Vulkan::new`'s caller promises a live device and valid create infos.
-        unsafe { self.ash().create_buffer(info, None) }.map_err(device_error)
+        unsafe { self.ash().create_buffer(info, self.host()) }.map_err(device_error)
     }
 
     fn create_image(&self, info: &vk::ImageCreateInfo<'_>) -> Result<vk::Image, DeviceError> {
         self.check_image(info)?;
         // SAFETY: `Vulkan::new`'s caller promises a live device and valid create infos.
-        unsafe { self.ash().create_image(info, None) }.map_err(device_error)
+        unsafe { self.ash().create_image(info, self.host()) }.map_err(device_error)
     }
 
     fn needs_device_address(&self, info: &vk::BufferCreateInfo<'_>) -> bool {
-        info.usage.contains(vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS)
+        usage(info).contains(vk::BufferUsageFlags2KHR::SHADER_DEVICE_ADDRESS)
     }
 
     fn buffer_used_by(&self, info: &vk::BufferCreateInfo<'_>) -> UsedBy {
-        let transfers = vk::BufferUsageFlags::TRANSFER_SRC | vk::BufferUsageFlags::TRANSFER_DST;
-        used_by(info.usage.is_empty(), transfers.contains(info.usage))
+        let usage = usage(info);
+        used_by(usage.is_empty(), TRANSFERS.contains(usage))
     }
 
     fn image_used_by(&self, info: &vk::ImageCreateInfo<'_>) -> UsedBy {
@@ -139,19 +96,26 @@ unsafe impl Resources for Vulkan {
     }
 
     unsafe fn requirements(&self, resource: Resource<vk::Buffer, vk::Image>) -> Requirements {
-        let (answer, dedicated) = match self.requirements2() {
+        self.requirements_of(match self.requirements2() {
             // SAFETY: The functions were loaded from this device; the caller promises that the
             // resource is its and live.
             Some(requirements2) => unsafe { requirements2.ask(self.ash().handle(), resource) },
             // SAFETY: The caller promises that the resource is this device's and live.
             None => (unsafe { plain_requirements(self.ash(), resource) }, DedicatedWish::None),
-        };
-        Requirements {
-            size: answer.size,
-            align: answer.alignment,
-            memory_types: answer.memory_type_bits & self.usable_types(),
-            dedicated,
-        }
+        })
+    }
+
+    fn buffer_requirements(&self, info: &vk::BufferCreateInfo<'_>) -> Option<Requirements> {
+        let ask = self.requirements_by_info().filter(|_| self.check_buffer(info).is_ok())?;
+        // SAFETY: The functions were loaded from this device; `Vulkan::new`'s caller promises
+        // valid create infos.
+        Some(self.requirements_of(unsafe { ask.of_buffer(self.ash().handle(), info) }))
+    }
+
+    fn image_requirements(&self, info: &vk::ImageCreateInfo<'_>) -> Option<Requirements> {
+        let ask = self.requirements_by_info().filter(|_| self.check_image(info).is_ok())?;
+        // SAFETY: As above; an image that is disjoint was just refused.
+        Some(self.requirements_of(unsafe { ask.of_image(self.ash().handle(), info) }))
     }
 
     unsafe fn bind(
@@ -177,9 +141,9 @@ unsafe impl Resources for Vulkan {
     unsafe fn destroy(&self, resource: Resource<vk::Buffer, vk::Image>) {
         match resource {
             // SAFETY: The caller promises that it is this device's, live and unused.
-            Resource::Buffer(buffer) => unsafe { self.ash().destroy_buffer(buffer, None) },
+            Resource::Buffer(buffer) => unsafe { self.ash().destroy_buffer(buffer, self.host()) },
             // SAFETY: As above, for an image.
-            Resource::Image(image) => unsafe { self.ash().destroy_image(image, None) },
+            Resource::Image(image) => unsafe { self.ash().destroy_image(image, self.host()) },
         }
     }
 }
@@ -255,7 +219,24 @@ pub(crate) fn load_address(
     })
 }
 
-/// Usage flags that stand in a chained structure leave the create info's own empty.
+/// What copies need, and copies alone.
+pub(crate) const TRANSFERS: vk::BufferUsageFlags2KHR = vk::BufferUsageFlags2KHR::from_raw(
+    vk::BufferUsageFlags2KHR::TRANSFER_SRC.as_raw()
+        | vk::BufferUsageFlags2KHR::TRANSFER_DST.as_raw(),
+);
+
+/// What a buffer is for. Flags in the chain of `maintenance5` stand in place of the info's own;
+/// the low ones mean the same.
+pub(crate) fn usage(info: &vk::BufferCreateInfo<'_>) -> vk::BufferUsageFlags2KHR {
+    type Flags2<'a> = vk::BufferUsageFlags2CreateInfoKHR<'a>;
+    // SAFETY: A create info that is valid usage, as `Vulkan::new`'s caller promises, has a chain
+    // of live structures.
+    let flags2 = unsafe { chain::find::<Flags2<'_>>(info.p_next) };
+    let own = || vk::BufferUsageFlags2KHR::from_raw(info.usage.as_raw().into());
+    flags2.map_or_else(own, |flags2| flags2.usage)
+}
+
+/// Flags of a kind that is not known here leave what is known empty.
 const fn used_by(is_unknown: bool, is_transfers: bool) -> UsedBy {
     match (is_unknown, is_transfers) {
         (true, _) => UsedBy::Unknown,
@@ -264,19 +245,19 @@ const fn used_by(is_unknown: bool, is_transfers: bool) -> UsedBy {
     }
 }
 
-/// Asks as in Vulkan 1.0, where no driver tells a wish.
-///
-/// # Safety
-///
-/// `resource` is of `device` and live.
-unsafe fn plain_requirements(
-    device: &ash::Device,
-    resource: Resource<vk::Buffer, vk::Image>,
-) -> vk::MemoryRequirements {
-    match resource {
-        // SAFETY: The caller promises a live buffer of this device.
-        Resource::Buffer(buffer) => unsafe { device.get_buffer_memory_requirements(buffer) },
-        // SAFETY: The caller promises a live image of this device.
-        Resource::Image(image) => unsafe { device.get_image_memory_requirements(image) },
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usage_flags_in_the_chain_stand_for_the_info_s_own() {
+        let address = vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS;
+        let info = vk::BufferCreateInfo::default().usage(address);
+        assert!(usage(&info) == vk::BufferUsageFlags2KHR::SHADER_DEVICE_ADDRESS);
+
+        let mut flags2 = vk::BufferUsageFlags2CreateInfoKHR::default().usage(TRANSFERS);
+        let mut last = vk::ExternalMemoryBufferCreateInfo::default();
+        let info = info.push_next(&mut flags2).push_next(&mut last);
+        assert!(usage(&info) == TRANSFERS);
     }
 }

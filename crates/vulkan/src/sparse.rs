@@ -53,7 +53,7 @@
 //! ) -> Result<(), Box<dyn std::error::Error>> {
 //!     let flags = vk::BufferCreateFlags::SPARSE_BINDING | vk::BufferCreateFlags::SPARSE_RESIDENCY;
 //!     let usage = vk::BufferUsageFlags::STORAGE_BUFFER;
-//!     let info = vk::BufferCreateInfo::default().size(4 << 30).usage(usage).flags(flags);
+//!     let info = vk::BufferCreateInfo::default().size(1 << 30).usage(usage).flags(flags);
 //!     let options = SparseOptions { allocation_size_max: 1 << 20, ..SparseOptions::default() };
 //!     let mut points = SparseBuffer::new(allocator, &info, &options)?;
 //!

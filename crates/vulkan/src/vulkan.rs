@@ -10,14 +10,19 @@
 //!    protected memory want their switch).
 //! 2. No structure of an extension is in a chain unless the features name it.
 
+use crate::bind::Bind2;
+use crate::blocks::{Block, Blocks};
+use crate::builder::Builder;
 use crate::error::device_error;
-use crate::extra::{Chain, Extra};
+use crate::external::{Attempt, Functions};
+use crate::extra::{Extra, first_of};
 use crate::features::Features;
 use crate::properties;
-use crate::resources::{Requirements2, load_address};
+use crate::requirements::{Requirements2, RequirementsByInfo};
+use crate::resources::load_address;
 use ash::vk;
 use core::fmt;
-use core::ptr::{self, NonNull};
+use core::ptr::NonNull;
 use polder_device::device::{Heap, HeapBudget, MappedRange, Order};
 use polder_device::{Device, DeviceError, DeviceProperties, Resource};
 
@@ -35,8 +40,19 @@ pub struct Vulkan {
     properties: DeviceProperties,
     /// A bit for each memory type that may be used.
     usable_types: u32,
+    /// Bytes; nothing larger may be asked of the driver.
+    buffer_size_max: u64,
+    /// The program's own functions for the host memory of the driver's objects.
+    host: Option<vk::AllocationCallbacks<'static>>,
+    blocks: Blocks,
+    /// By memory type.
+    exports: Vec<vk::ExternalMemoryHandleTypeFlags>,
     requirements2: Option<Requirements2>,
+    requirements_by_info: Option<RequirementsByInfo>,
+    bind2: Option<Bind2>,
+    external: Option<Functions>,
     address: Option<vk::PFN_vkGetBufferDeviceAddress>,
+    memory_properties2: Option<vk::PFN_vkGetPhysicalDeviceMemoryProperties2>,
 }
 
 impl Vulkan {
@@ -64,13 +80,40 @@ impl Vulkan {
         device: &ash::Device,
         features: Features,
     ) -> Self {
+        // SAFETY: The caller promises what is asked for; of what a builder adds nothing is said.
+        unsafe { Self::of(Builder::new(instance, physical_device, device, features)) }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Builder::build`].
+    pub(crate) unsafe fn of(builder: Builder<'_>) -> Self {
+        let Builder { instance, physical_device, device, features, .. } = builder;
         // SAFETY: The caller promises that the instance is live, that the physical device is its,
         // and that `features` names no version that they lack.
         let properties = unsafe { properties::ask(instance, physical_device, &features) };
+        // SAFETY: As above.
+        let buffer_size_max =
+            unsafe { properties::buffer_size_max(instance, physical_device, &features) };
+        let extension = builder.properties2;
+        let by_extension =
+            || extension.map(|functions| functions.fp().get_physical_device_memory_properties2_khr);
+        let memory_properties2 = match features.is_1_1() {
+            true => Some(instance.fp_v1_1().get_physical_device_memory_properties2),
+            false => by_extension(),
+        };
         Self {
             usable_types: properties::usable_types(&properties.memory_types, &features),
+            buffer_size_max,
+            host: builder.host,
+            blocks: Blocks::new(builder.block_callbacks),
+            exports: builder.exports,
             requirements2: Requirements2::load(instance, device, &features),
+            requirements_by_info: RequirementsByInfo::load(instance, device, &features),
+            bind2: Bind2::load(instance, device, &features),
+            external: Functions::load(instance, device, &features),
             address: load_address(instance, device, &features),
+            memory_properties2,
             instance: instance.clone(),
             physical_device,
             device: device.clone(),
@@ -95,8 +138,33 @@ impl Vulkan {
         self.usable_types
     }
 
+    pub(crate) const fn buffer_size_max(&self) -> u64 {
+        self.buffer_size_max
+    }
+
     pub(crate) const fn requirements2(&self) -> Option<&Requirements2> {
         self.requirements2.as_ref()
+    }
+
+    pub(crate) const fn requirements_by_info(&self) -> Option<&RequirementsByInfo> {
+        self.requirements_by_info.as_ref()
+    }
+
+    pub(crate) const fn bind2(&self) -> Option<&Bind2> {
+        self.bind2.as_ref()
+    }
+
+    pub(crate) const fn external(&self) -> Option<&Functions> {
+        self.external.as_ref()
+    }
+
+    pub(crate) const fn blocks(&self) -> &Blocks {
+        &self.blocks
+    }
+
+    /// What every call takes that makes or destroys something.
+    pub(crate) const fn host(&self) -> Option<&vk::AllocationCallbacks<'static>> {
+        self.host.as_ref()
     }
 
     pub(crate) const fn ask_address(&self) -> Option<vk::PFN_vkGetBufferDeviceAddress> {
@@ -175,16 +243,23 @@ unsafe impl Device for Vulkan {
             .then(|| vk::MemoryPriorityAllocateInfoEXT::default().priority(order.priority));
 
         let extra = order.extra.unwrap_or_default();
-        let mut export = (!extra.export.is_empty())
-            .then(|| vk::ExportMemoryAllocateInfo::default().handle_types(extra.export));
+        let by_type = self.exports.get(order.memory_type as usize).copied().unwrap_or_default();
+        let exports = extra.exports(by_type);
+        let mut export = (!exports.untold.is_empty())
+            .then(|| vk::ExportMemoryAllocateInfo::default().handle_types(exports.untold));
+        let import = |import| self.attempt(import, order.size, order.memory_type);
+        let mut import = extra.import.map(import).transpose()?;
 
         let mut info = vk::MemoryAllocateInfo::default()
             .allocation_size(order.size)
             .memory_type_index(order.memory_type);
         // First of all, for what is pushed comes before it, and the user's chain is not written.
-        info.p_next = extra.chain.map_or(ptr::null(), Chain::first);
+        info.p_next = first_of(extra.chain);
         if let Some(export) = &mut export {
             info = info.push_next(export);
+        }
+        if let Some(import) = &mut import {
+            info = info.push_next(import.info());
         }
         if let Some(dedicated) = &mut dedicated {
             info = info.push_next(dedicated);
@@ -197,13 +272,20 @@ unsafe impl Device for Vulkan {
         }
         // SAFETY: `new`'s caller promises a live device and that a resource named in an order is
         // valid; `check` saw to size, memory type and priority; each chained structure is of a
-        // feature that is enabled, the user's own by the promise that `Chain::new` asks for.
-        unsafe { self.device.allocate_memory(&info, None) }.map_err(device_error)
+        // feature that is enabled, the user's own by the promise that `Chain::new` asks for, and
+        // what is imported by that of `Import`.
+        let memory = unsafe { self.device.allocate_memory(&info, self.host()) };
+        let memory = memory.map_err(device_error)?;
+        import.into_iter().for_each(Attempt::succeed);
+        let Order { size, memory_type, .. } = *order;
+        self.blocks.enter(Block { memory, memory_type, size, exports: exports.all });
+        Ok(memory)
     }
 
     unsafe fn free(&self, memory: vk::DeviceMemory) {
+        self.blocks.leave(memory);
         // SAFETY: The caller promises that the memory is ours, live and unused. Vulkan unmaps it.
-        unsafe { self.device.free_memory(memory, None) };
+        unsafe { self.device.free_memory(memory, self.host()) };
     }
 
     unsafe fn map(&self, memory: vk::DeviceMemory) -> Result<NonNull<u8>, DeviceError> {
@@ -238,19 +320,12 @@ unsafe impl Device for Vulkan {
     }
 
     fn budgets(&self) -> Option<Vec<HeapBudget>> {
-        // The question came with Vulkan 1.1; its namesake in an instance extension of 1.0 cannot
-        // be loaded without the loader's entry point.
-        if !self.features.memory_budget || !self.features.is_1_1() {
-            return None;
-        }
+        let ask = self.memory_properties2.filter(|_| self.features.memory_budget)?;
         let mut answer = vk::PhysicalDeviceMemoryBudgetPropertiesEXT::default();
         let mut properties = vk::PhysicalDeviceMemoryProperties2::default().push_next(&mut answer);
-        // SAFETY: `new`'s caller promises that instance and physical device are live, have
-        // Vulkan 1.1, and that the extension is there.
-        unsafe {
-            self.instance
-                .get_physical_device_memory_properties2(self.physical_device, &mut properties);
-        };
+        // SAFETY: `new`'s caller promises that instance and physical device are live, and that
+        // the extensions are there; the function is that of Vulkan 1.1 or of the instance's own.
+        unsafe { ask(self.physical_device, &mut properties) };
         let heaps = self.properties.heaps.iter().zip(answer.heap_budget).zip(answer.heap_usage);
         // Vulkan says that no budget is zero or passes its heap; some drivers have not filled
         // theirs, which is as if they could not say.

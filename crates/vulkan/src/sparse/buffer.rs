@@ -27,7 +27,7 @@ impl<S: Strategy<Vulkan>> SparseBuffer<S> {
         let device = strategy.device();
         check(device, info)?;
         // SAFETY: `Vulkan::new`'s caller promises a live device and valid create infos.
-        let handle = unsafe { device.ash().create_buffer(info, None) };
+        let handle = unsafe { device.ash().create_buffer(info, device.host()) };
         let handle = handle.map_err(|error| SparseError::Create(device_error(error)))?;
         // SAFETY: The device just made it.
         let requirements = unsafe { device.requirements(Resource::Buffer(handle)) };
@@ -129,5 +129,7 @@ fn check(device: &Vulkan, info: &vk::BufferCreateInfo<'_>) -> Result<(), SparseE
         let rule = "a buffer's device address wants the feature `device_address`";
         return Err(SparseError::Create(DeviceError::Invalid { rule }));
     }
-    expect_space(device, info.size)
+    expect_space(device, info.size)?;
+    let (size, size_max) = (info.size, device.buffer_size_max());
+    if size > size_max { Err(SparseError::TooLarge { size, size_max }) } else { Ok(()) }
 }

@@ -28,12 +28,13 @@ pub enum SparseError {
         /// `VkFormat`.
         format: i32,
     },
-    /// The resource is larger than all of the address space that the device keeps for sparse ones.
+    /// The resource is larger than all of the address space that the device keeps for sparse ones,
+    /// or the buffer than the largest.
     #[error("{size} bytes are more than the {size_max} that sparse resources can have")]
     TooLarge {
         /// What the resource would take.
         size: u64,
-        /// `sparseAddressSpaceSize`.
+        /// `sparseAddressSpaceSize`, or `maxBufferSize` of `maintenance4`.
         size_max: u64,
     },
     /// The device did not make the resource.

@@ -28,7 +28,7 @@ impl<S: Strategy<Vulkan>> SparseImage<S> {
         let device = strategy.device();
         check(device, info)?;
         // SAFETY: `Vulkan::new`'s caller promises a live device and valid create infos.
-        let handle = unsafe { device.ash().create_image(info, None) };
+        let handle = unsafe { device.ash().create_image(info, device.host()) };
         let handle = handle.map_err(|error| SparseError::Create(device_error(error)))?;
         // SAFETY: The device just made it.
         let requirements = unsafe { device.requirements(Resource::Image(handle)) };

@@ -447,6 +447,7 @@ fn vulkan_1_0_without_any_extension_is_enough() {
     let options = Options {
         api_version: vk::API_VERSION_1_0,
         enable: |all| Features { api_version: all.api_version, ..Features::default() },
+        ..Options::default()
     };
     let Some(gpu) = Gpu::open_with(&options) else { return };
     let vulkan = gpu.vulkan();

@@ -2,9 +2,9 @@
 
 use crate::messages::{Checker, LAYER, Messages};
 use ash::{ext, vk};
-use polder_vulkan::{Features, Vulkan};
+use polder_vulkan::{Builder, Features, Vulkan};
 use std::env;
-use std::ffi::c_char;
+use std::ffi::{CStr, c_char};
 use std::sync::{Arc, Mutex};
 
 /// The driver that the machine is said to have.
@@ -17,11 +17,14 @@ pub struct Options {
     pub api_version: u32,
     /// Which of the features that are there are enabled.
     pub enable: fn(Features) -> Features,
+    /// Extensions of the instance that every loader has.
+    pub instance_extensions: &'static [&'static CStr],
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { api_version: vk::API_VERSION_1_3, enable: |supported| supported }
+        let api_version = vk::API_VERSION_1_3;
+        Self { api_version, enable: |supported| supported, instance_extensions: &[] }
     }
 }
 
@@ -32,11 +35,13 @@ pub struct Queue {
     /// What sparse resources are bound on, where the device has them: the same, or another.
     pub sparse: vk::Queue,
     pub pool: vk::CommandPool,
+    /// Number of the queue's family.
+    pub family: u32,
 }
 
 /// A device with all that belongs to it; asserts when dropped that no message came.
 pub struct Gpu {
-    instance: ash::Instance,
+    pub instance: ash::Instance,
     messenger: Option<(ext::debug_utils::Instance, vk::DebugUtilsMessengerEXT)>,
     messages: Arc<Messages>,
     pub physical_device: vk::PhysicalDevice,
@@ -47,7 +52,7 @@ pub struct Gpu {
     pub sparse: vk::PhysicalDeviceFeatures,
     driver: String,
     /// The library stays loaded until the rest is gone: fields are dropped in this order.
-    _entry: ash::Entry,
+    pub entry: ash::Entry,
 }
 
 impl Gpu {
@@ -63,7 +68,7 @@ impl Gpu {
         let Ok(entry) = (unsafe { ash::Entry::load() }) else { return left_out() };
         let checker = Checker::find(&entry);
         let messages = Messages::new(&driver);
-        let Some(instance) = make_instance(&entry, checker, &messages, options.api_version) else {
+        let Some(instance) = make_instance(&entry, checker, &messages, options) else {
             return left_out();
         };
         let Some(physical_device) = best(&instance) else {
@@ -91,7 +96,7 @@ impl Gpu {
             queue,
             sparse,
             driver,
-            _entry: entry,
+            entry,
         })
     }
 
@@ -106,6 +111,15 @@ impl Gpu {
     pub fn vulkan_through(&self, device: &ash::Device) -> Vulkan {
         // SAFETY: As in `vulkan`.
         unsafe { Vulkan::new(&self.instance, self.physical_device, device, self.features) }
+    }
+
+    /// The heap's view of the device, made with something more; what the tests add is valid as
+    /// long as the `Gpu`.
+    pub fn build(&self, more: impl for<'a> FnOnce(Builder<'a>) -> Builder<'a>) -> Vulkan {
+        let (instance, device) = (&self.instance, &self.device);
+        let builder = Builder::new(instance, self.physical_device, device, self.features);
+        // SAFETY: As above.
+        unsafe { more(builder).build() }
     }
 
     pub fn properties(&self) -> vk::PhysicalDeviceProperties {
@@ -187,14 +201,14 @@ fn make_instance(
     entry: &ash::Entry,
     checker: Checker,
     messages: &Arc<Messages>,
-    api_version: u32,
+    options: &Options,
 ) -> Option<ash::Instance> {
-    let pointers = |names: &[&core::ffi::CStr]| -> Vec<*const c_char> {
+    let pointers = |names: &[&CStr]| -> Vec<*const c_char> {
         names.iter().map(|name| name.as_ptr()).collect()
     };
     let layers = if checker == Checker::None { Vec::new() } else { pointers(&[LAYER]) };
-    let extensions = pointers(checker.extension_names());
-    let application = vk::ApplicationInfo::default().api_version(api_version);
+    let extensions = pointers(&[checker.extension_names(), options.instance_extensions].concat());
+    let application = vk::ApplicationInfo::default().api_version(options.api_version);
     let mut messenger = messages.messenger();
 
     let on = vk::TRUE;
@@ -313,5 +327,6 @@ fn make_device(
     let info = vk::CommandPoolCreateInfo::default().queue_family_index(family);
     // SAFETY: As above.
     let pool = unsafe { device.create_command_pool(&info, None) };
-    (device, Queue { queue, sparse, pool: pool.expect("a command pool can be made") })
+    let pool = pool.expect("a command pool can be made");
+    (device, Queue { queue, sparse, pool, family })
 }

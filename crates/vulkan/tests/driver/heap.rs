@@ -110,6 +110,7 @@ fn no_byte_is_lost_with_vulkan_1_0() {
     let options = Options {
         api_version: vk::API_VERSION_1_0,
         enable: |all| Features { api_version: all.api_version, ..Features::default() },
+        ..Options::default()
     };
     let Some(gpu) = Gpu::open_with(&options) else { return };
     let allocator = allocator(&gpu);

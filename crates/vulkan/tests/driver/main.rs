@@ -4,12 +4,18 @@
 //! one; any message of it fails the test. Without a driver the tests say so and pass, unless
 //! `POLDER_TEST_DRIVER` names one that should be there.
 
+mod callbacks;
 mod defragment;
 mod device;
+#[cfg(unix)]
+mod external;
 mod gpu;
 mod heap;
+mod later;
 mod messages;
 mod pools;
 mod ranges;
 mod sparse;
+// What passes resources on is for `external` alone.
+#[cfg_attr(not(unix), allow(dead_code))]
 mod work;

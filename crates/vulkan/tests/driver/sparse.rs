@@ -981,6 +981,7 @@ fn vulkan_1_0_binds_pages_too() {
     let options = crate::gpu::Options {
         api_version: vk::API_VERSION_1_0,
         enable: |all| Features { api_version: all.api_version, ..Features::default() },
+        ..crate::gpu::Options::default()
     };
     let Some(gpu) = Gpu::open_with(&options) else { return };
     if gpu.sparse.sparse_residency_buffer == 0 || !gpu.executes() {

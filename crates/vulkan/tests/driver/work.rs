@@ -10,6 +10,14 @@ const WAIT_MAX_NS: u64 = 20_000_000_000;
 pub struct Recorder<'a> {
     device: &'a ash::Device,
     commands: vk::CommandBuffer,
+    family: u32,
+}
+
+/// Which way memory goes between this device's queue and everybody else's.
+#[derive(Clone, Copy, Debug)]
+pub enum Way {
+    Out,
+    In,
 }
 
 impl Gpu {
@@ -22,7 +30,8 @@ impl Gpu {
         // SAFETY: The pool is the device's, and we hold its lock.
         let commands = unsafe { self.device.allocate_command_buffers(&info) };
         let commands = commands.expect("a command buffer can be made");
-        let recorder = Recorder { device: &self.device, commands: commands[0] };
+        let (device, family) = (&self.device, queue.family);
+        let recorder = Recorder { device, commands: commands[0], family };
         recorder.record(record);
 
         // SAFETY: The device is live.
@@ -66,6 +75,55 @@ impl Recorder<'_> {
         let regions = [part];
         // SAFETY: The tests keep both buffers alive until the submission is done.
         unsafe { self.device.cmd_copy_buffer(self.commands, source, target, &regions) };
+    }
+
+    /// Gives a buffer to queues elsewhere, or takes it from them.
+    pub fn pass_buffer(&self, buffer: vk::Buffer, way: Way) {
+        let [from, to] = self.families(way);
+        let barrier = vk::BufferMemoryBarrier::default()
+            .src_access_mask(vk::AccessFlags::MEMORY_WRITE)
+            .dst_access_mask(vk::AccessFlags::MEMORY_READ | vk::AccessFlags::MEMORY_WRITE)
+            .src_queue_family_index(from)
+            .dst_queue_family_index(to)
+            .buffer(buffer)
+            .size(vk::WHOLE_SIZE);
+        self.pass(&[barrier], &[]);
+    }
+
+    /// Gives an image that is in the layout of a source to queues elsewhere, or takes it from
+    /// them.
+    pub fn pass_image(&self, image: vk::Image, way: Way) {
+        let [from, to] = self.families(way);
+        let whole = vk::ImageSubresourceRange::default()
+            .aspect_mask(vk::ImageAspectFlags::COLOR)
+            .level_count(1)
+            .layer_count(1);
+        let barrier = vk::ImageMemoryBarrier::default()
+            .src_access_mask(vk::AccessFlags::MEMORY_WRITE)
+            .dst_access_mask(vk::AccessFlags::MEMORY_READ)
+            .old_layout(vk::ImageLayout::TRANSFER_SRC_OPTIMAL)
+            .new_layout(vk::ImageLayout::TRANSFER_SRC_OPTIMAL)
+            .src_queue_family_index(from)
+            .dst_queue_family_index(to)
+            .image(image)
+            .subresource_range(whole);
+        self.pass(&[], &[barrier]);
+    }
+
+    const fn families(&self, way: Way) -> [u32; 2] {
+        match way {
+            Way::Out => [self.family, vk::QUEUE_FAMILY_EXTERNAL],
+            Way::In => [vk::QUEUE_FAMILY_EXTERNAL, self.family],
+        }
+    }
+
+    fn pass(&self, buffers: &[vk::BufferMemoryBarrier<'_>], images: &[vk::ImageMemoryBarrier<'_>]) {
+        let (all, none) = (vk::PipelineStageFlags::ALL_COMMANDS, vk::DependencyFlags::empty());
+        // SAFETY: It is being recorded, outside of any render pass; the tests keep what is passed
+        // alive until the submission is done.
+        unsafe {
+            self.device.cmd_pipeline_barrier(self.commands, all, all, none, &[], buffers, images);
+        }
     }
 
     /// The commands themselves.
