@@ -204,3 +204,47 @@ impl Vulkan {
         Ok(answer.memory_type_bits & self.usable_types())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    fn attempt(fd: &OwnedFd) -> Attempt {
+        // SAFETY: It stays open, and no driver is given it.
+        Attempt::new(unsafe { Import::fd(fd.as_fd(), OPAQUE) }).unwrap()
+    }
+
+    /// One test, for the numbers of descriptors are the process's.
+    #[test]
+    fn a_duplicate_is_closed_unless_a_driver_has_it_or_closed_it() {
+        let (pipe, writer) = std::io::pipe().unwrap();
+        let pipe = OwnedFd::from(pipe);
+        let ours = identity(pipe.as_raw_fd());
+        assert!(ours.is_some());
+
+        let refused = attempt(&pipe);
+        let number = refused.info.fd;
+        assert_eq!(identity(number), ours);
+        drop(refused);
+        assert_ne!(identity(number), ours, "what was refused is closed");
+
+        let taken = attempt(&pipe);
+        let number = taken.info.fd;
+        taken.succeed();
+        assert_eq!(identity(number), ours, "what the driver has stays open");
+        // SAFETY: `succeed` has given it up, and here the test is the driver.
+        drop(unsafe { OwnedFd::from_raw_fd(number) });
+
+        let closed = attempt(&pipe);
+        let number = closed.info.fd;
+        // SAFETY: Drivers do this to what they refuse; `closed` looks before it closes.
+        drop(unsafe { OwnedFd::from_raw_fd(number) });
+        let other = File::open("/dev/null").unwrap();
+        let is_reused = other.as_raw_fd() == number;
+        drop(closed);
+        assert!(other.metadata().is_ok(), "another file stays open, reused: {is_reused}");
+        assert_eq!(identity(pipe.as_raw_fd()), ours);
+        drop(writer);
+    }
+}
