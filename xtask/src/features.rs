@@ -27,7 +27,7 @@ pub fn run_all(workspace: &Workspace) -> Outcome {
     run(guarded.args(["--test=misuse", "--test=oracle", "--quiet"]))?;
     // What becomes of the heap when each call to the system fails.
     let mut failing = with_features("test", "polder-host", &[BASE, SOFTWARE].join(","));
-    run(failing.args(["--test=failures", "--quiet"]))?;
+    run(failing.args(["--test=failures", "--test=moved", "--quiet"]))?;
     for features in choices(package(workspace, "polder")?) {
         run(&mut with_features("check", "polder", &features))?;
     }

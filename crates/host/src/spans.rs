@@ -151,11 +151,13 @@ impl Spans {
         self.moved.load(Relaxed) < MOVED_MOST
     }
 
-    /// Notes that pages were moved to a span in use.
+    /// Notes that pages were moved to a span in use. One that a thread has kept may have been such
+    /// a span before.
     pub fn note_moved(&self, span: &Span) {
-        span.is_moved.set(true);
-        // No partner: a number on its own.
-        self.moved.fetch_add(1, Relaxed);
+        if !span.is_moved.replace(true) {
+            // No partner: a number on its own.
+            self.moved.fetch_add(1, Relaxed);
+        }
     }
 
     /// Undoes what pages that were moved to a span that is given up have cost. False when it is

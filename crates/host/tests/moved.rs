@@ -1,0 +1,39 @@
+//! Large objects whose pages were moved: what becomes of the spans that they were moved to.
+
+#[allow(dead_code)]
+mod model;
+
+use model::{Contents, Model};
+use polder_host::sim::{self, Call};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+const MIB: usize = 1 << 20;
+
+/// Which calls fail is the process's: one test at a time.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An object that pages were moved to, before one that keeps it from growing.
+fn moved(size: usize) -> Model {
+    let mut model = Model::default();
+    assert!(model.allocate(MIB, 16, Contents::Any) && model.allocate(MIB, 16, Contents::Any));
+    let calls = sim::calls(Call::Relocate);
+    assert!(model.reallocate(0, size), "there is memory");
+    assert_eq!(sim::calls(Call::Relocate), calls + 1, "its pages are moved");
+    // The object that has changed is the last.
+    model
+}
+
+/// More often than there may be spans that pages were moved to.
+#[test]
+#[cfg_attr(miri, ignore = "thousands of megabytes")]
+fn pages_are_moved_however_often_they_were_before() {
+    let _alone = alone();
+    for _ in 0..4100 {
+        let mut model = moved(2 * MIB);
+        model.free(1);
+        model.free(0);
+    }
+}
