@@ -78,7 +78,8 @@ impl Polder {
         self.bounds(address).is_some()
     }
 
-    /// Makes an object longer or shorter where it is. False when that can't be; it is as it was.
+    /// Makes an object longer or shorter where it is. False when that can't be; it is as it was. A
+    /// large one that a reallocation has moved is not made shorter where it is.
     ///
     /// # Safety
     ///

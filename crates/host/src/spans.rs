@@ -166,7 +166,7 @@ impl Spans {
         if !span.is_moved.get() {
             return true;
         }
-        let is_settled = renew(span, 0);
+        let is_settled = renew(span);
         if is_settled {
             span.is_moved.set(false);
             // No partner: as above.
@@ -175,10 +175,11 @@ impl Spans {
         is_settled
     }
 
-    /// Gives a span another length where it stands, if what lies behind it is free.
+    /// Gives a span another length where it stands, if what lies behind it is free. None, and
+    /// nothing has changed, where it is not, and for a shorter one of a span that pages were moved
+    /// to: what the span would lose has to be renewed first, and may be lost by that.
     pub fn resize(&self, span: &Span, chunks: usize) -> Option<Resized> {
-        let before = span.chunks();
-        if chunks < before && span.is_moved.get() && !renew(span, chunks) {
+        if chunks < span.chunks() && span.is_moved.get() {
             return None;
         }
         self.resize_as_it_is(span, chunks)
@@ -285,13 +286,11 @@ impl Spans {
     }
 }
 
-/// Makes the chunks of a span from one on what they were before pages were moved to them. Pages are
-/// only moved to whole ones. False when they are lost by that.
-fn renew(span: &Span, first: usize) -> bool {
-    // SAFETY: The caller asks for a part of the span.
-    let start = unsafe { span.start().add(first * CHUNK) };
+/// Makes the chunks of a span what they were before pages were moved to them. Pages are only moved
+/// to whole ones. False when they are lost by that.
+fn renew(span: &Span) -> bool {
     // SAFETY: The chunks are ours, and nobody needs what they hold.
-    page::within(start, span.size() - first * CHUNK)
+    page::within(span.start(), span.size())
         .is_none_or(|(pages, size)| unsafe { os::renew(pages, size) })
 }
 

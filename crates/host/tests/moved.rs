@@ -3,7 +3,7 @@
 #[allow(dead_code)]
 mod model;
 
-use model::{Contents, Model};
+use model::{Contents, Model, Random};
 use polder_host::sim::{self, Call};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -36,4 +36,21 @@ fn pages_are_moved_however_often_they_were_before() {
         model.free(1);
         model.free(0);
     }
+}
+
+/// The longest that a test's objects are.
+const LONG: usize = 4 * MIB;
+
+#[test]
+fn an_object_keeps_what_it_holds_when_its_place_can_not_be_renewed() {
+    let _alone = alone();
+    let mut model = moved(LONG);
+    sim::fail(Call::Renew, 0, 1);
+    // The model looks at each byte, whether the object is shorter afterwards or as it was.
+    model.resize_in_place(1, MIB);
+    model.reallocate(1, MIB);
+    sim::fail_none();
+    model.free(1);
+    assert!(model.allocate(LONG, 16, Contents::Any), "there is memory");
+    model.free_all(&mut Random(1));
 }

@@ -3,11 +3,19 @@
 //! Each object is filled with a word of its own, and every byte is looked at when the object is
 //! freed or given another size. So whoever writes into memory that is not theirs is found out.
 
+#[cfg(any(miri, feature = "sim"))]
+use polder_host::sim::is_committed;
 use polder_host::{Heap, Polder, object};
 use std::alloc::{GlobalAlloc, Layout};
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
 use std::sync::Arc;
+
+/// What may not be used faults by itself.
+#[cfg(not(any(miri, feature = "sim")))]
+fn is_committed(_place: *const u8, _size: usize) -> bool {
+    true
+}
 
 /// A generator of numbers: the same ones for a seed (splitmix64).
 #[derive(Clone, Debug)]
@@ -96,6 +104,7 @@ impl Object {
         assert_eq!(place.addr().get() % align, 0, "{place:p} of {size} is aligned to {align}");
         let usable = object::usable_size(place.as_ptr());
         assert!(usable.is_some_and(|usable| usable >= size), "{usable:?} bytes hold {size}");
+        assert!(is_committed(place.as_ptr(), size), "{size} bytes at {place:p} may be used");
         let mut object = Self { place, size, align, word };
         let bytes = object.bytes_mut();
         let mut done = size.min(WORD);

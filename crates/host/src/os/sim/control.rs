@@ -152,3 +152,9 @@ pub fn reserved() -> usize {
 pub fn committed() -> usize {
     super::ledger().committed()
 }
+
+/// Tells whether `size` bytes from there on may be used: whether an access would not fault.
+#[must_use]
+pub fn is_committed(start: *const u8, size: usize) -> bool {
+    super::ledger().is_committed(start.addr(), size)
+}

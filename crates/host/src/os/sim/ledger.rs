@@ -130,6 +130,16 @@ impl Ledger {
         known.pages(first / page..(first + size) / page)
     }
 
+    /// Tells whether all pages that a range has a part of may be used.
+    pub fn is_committed(&self, start: usize, size: usize) -> bool {
+        let known = self.reservations.iter().flatten().find(|known| known.holds(start, size));
+        known.is_some_and(|known| {
+            let (page, first) = (control::page(), start - known.base.addr().get());
+            let mut pages = known.pages(first / page..(first + size).div_ceil(page));
+            pages.all(|page| page.access() == Access::Committed)
+        })
+    }
+
     /// Returns the bytes that are reserved.
     pub fn reserved(&self) -> usize {
         self.reserved
