@@ -26,8 +26,10 @@ pub fn run_all(workspace: &Workspace) -> Outcome {
     let mut guarded = with_features("test", "polder-host", &[BASE, "std", GUARDED].join(","));
     run(guarded.args(["--test=misuse", "--test=oracle", "--quiet"]))?;
     // What becomes of the heap when each call to the system fails.
-    let mut failing = with_features("test", "polder-host", &[BASE, SOFTWARE].join(","));
-    run(failing.args(["--test=failures", "--test=moved", "--quiet"]))?;
+    for guards in ["", GUARDED] {
+        let mut failing = with_features("test", "polder-host", &[BASE, SOFTWARE, guards].join(","));
+        run(failing.args(["--test=failures", "--test=moved", "--quiet"]))?;
+    }
     for features in choices(package(workspace, "polder")?) {
         run(&mut with_features("check", "polder", &features))?;
     }

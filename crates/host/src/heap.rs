@@ -276,9 +276,7 @@ impl Drop for Heap {
         let inner = self.inner();
         ALL.lock().remove(inner);
         if guard::FENCES {
-            inner.supply.each(|span| {
-                guard::forget(span);
-            });
+            inner.supply.each(guard::forget);
         }
         // SAFETY: Who drops a heap uses nothing of it any more.
         unsafe { inner.supply.release() };

@@ -54,3 +54,21 @@ fn an_object_keeps_what_it_holds_when_its_place_can_not_be_renewed() {
     assert!(model.allocate(LONG, 16, Contents::Any), "there is memory");
     model.free_all(&mut Random(1));
 }
+
+/// With guards, what a thread keeps faults, and is made usable for an object of another place in
+/// its span.
+#[test]
+fn what_can_not_be_made_usable_again_is_nobodys() {
+    const CHUNK: usize = 16 << 10;
+    let _alone = alone();
+    for calls in 1..3 {
+        let mut model = Model::default();
+        assert!(model.allocate(MIB, 4 * CHUNK, Contents::Any), "there is memory");
+        model.free(0);
+        sim::fail(Call::Commit, 0, calls);
+        model.allocate(MIB + 3 * CHUNK, 16, Contents::Any);
+        sim::fail_none();
+        assert!(model.allocate(LONG, 16, Contents::Any), "there is memory");
+        model.free_all(&mut Random(1));
+    }
+}

@@ -171,11 +171,9 @@ pub fn fence_again(_state: &State, _span: &Span, _before: usize) -> bool {
     true
 }
 
-/// Forgets what of a span faults. True if anything did.
+/// Forgets what of a span faults.
 #[inline(always)]
-pub fn forget(_span: &Span) -> bool {
-    false
-}
+pub fn forget(_span: &Span) {}
 
 /// Makes the whole of a span usable that may have been a large object's. False when the system has
 /// no memory.

@@ -202,21 +202,25 @@ pub fn fence_again(state: &State, span: &Span, before: usize) -> bool {
 /// Makes the whole of a span usable that may have been a large object's. False when the system has
 /// no memory.
 pub fn unfence(span: &Span) -> bool {
-    if !forget(span) {
-        return true;
-    }
     // SAFETY: The span is free, and the caller's.
-    unsafe { page::commit(span.start(), span.size()) }
-}
-
-/// Forgets what of a span faults: it is about to be usable, or gone. True if anything did.
-pub fn forget(span: &Span) -> bool {
-    let is_large = map::entry(span.start().addr().get()).tag().is_large();
-    if !is_large || span.counted.get() == 0 {
+    if has_fences(span) && !unsafe { page::commit(span.start(), span.size()) } {
+        // It is not forgotten: whoever gets the span next asks again.
         return false;
     }
-    span.counted.set(0);
-    // No partner: as in `fence`.
-    PROTECTED.fetch_sub(1, Relaxed);
+    forget(span);
     true
+}
+
+fn has_fences(span: &Span) -> bool {
+    let is_large = map::entry(span.start().addr().get()).tag().is_large();
+    is_large && span.counted.get() != 0
+}
+
+/// Forgets what of a span faults, if anything does: it is usable, or about to be gone.
+pub fn forget(span: &Span) {
+    if has_fences(span) {
+        span.counted.set(0);
+        // No partner: as in `fence`.
+        PROTECTED.fetch_sub(1, Relaxed);
+    }
 }
