@@ -1,5 +1,8 @@
 //! The contract, checked on whatever system the tests run on.
 
+#[cfg(all(unix, not(any(miri, feature = "sim"))))]
+pub mod child;
+
 use super::*;
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU32;
