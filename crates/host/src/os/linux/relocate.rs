@@ -98,14 +98,16 @@ fn piece(source: NonNull<u8>, size: usize) -> usize {
 }
 
 /// Tells whether a range is of one mapping: if it is, the kernel refuses to make it longer where it
-/// is for lack of room, for the page behind it is there; else before it looks at the room.
+/// is for lack of room, for the page behind it is there, or because no more may be locked; else
+/// before it looks at either.
 fn is_one_mapping(source: NonNull<u8>, size: usize) -> bool {
     let longer = size + page_size();
     keep_error_number(|| {
         // SAFETY: A call that is refused changes nothing, and so is this one.
         let there = unsafe { libc::mremap(source.as_ptr().cast(), size, longer, 0) };
         // SAFETY: The C library says that the place is this thread's.
-        there == libc::MAP_FAILED && unsafe { *error_place() } == libc::ENOMEM
+        let error = unsafe { *error_place() };
+        there == libc::MAP_FAILED && (error == libc::ENOMEM || error == libc::EAGAIN)
     })
 }
 
@@ -137,4 +139,82 @@ fn is_decommitted(page: Page) -> bool {
     page.set(1);
     // SAFETY: The page is committed, and nobody needs it.
     unsafe { decommit(page.start, page.size) && page.get() == 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os::tests::child::holds_in_a_child;
+    use crate::os::{commit, release, reserve};
+
+    /// Ranges of so many bytes, and a page behind each.
+    fn ranges<const COUNT: usize>(size: usize) -> [NonNull<u8>; COUNT] {
+        [(); COUNT].map(|()| {
+            let start = reserve(size + page_size(), 0).unwrap();
+            // SAFETY: The range is ours.
+            assert!(unsafe { commit(start, size + page_size()) });
+            start
+        })
+    }
+
+    fn fill(start: NonNull<u8>, size: usize, byte: u8) {
+        // SAFETY: The tests fill what they have committed.
+        unsafe { start.write_bytes(byte, size) };
+    }
+
+    /// Volatile reads: pages have come and gone.
+    fn holds(start: NonNull<u8>, size: usize, byte: u8) -> bool {
+        (0..size).step_by(page_size()).all(|offset| {
+            // SAFETY: The tests look at what they have committed.
+            let place = unsafe { start.add(offset) };
+            // SAFETY: As above.
+            unsafe { place.read_volatile() == byte }
+        })
+    }
+
+    fn moves(source: NonNull<u8>, target: NonNull<u8>, size: usize) -> bool {
+        // SAFETY: Both ranges are a test's, and it needs neither.
+        (unsafe { relocate(source, target, size) }) == Relocation::Moved
+    }
+
+    /// A page that was moved leaves zeros behind; one that was copied does not.
+    #[test]
+    fn pages_of_one_mapping_and_of_several_are_moved_not_copied() {
+        if !TRIAL.works(is_moved) {
+            return;
+        }
+        let size = 8 << 20;
+        let [first, second, third] = ranges(size);
+        fill(first, size, 2);
+        assert!(is_one_mapping(first, size));
+        assert!(moves(first, second, size / 4));
+        assert!(holds(first, size / 4, 0) && holds(second, size / 4, 2));
+        fill(second, size, 3);
+        assert!(!is_one_mapping(second, size), "what was moved there is one of its own");
+        assert_eq!(piece(second, size), size / 4);
+        assert!(moves(second, third, size));
+        assert!(holds(second, size, 0) && holds(third, size, 3));
+        for place in [first, second, third] {
+            // SAFETY: The reservation is whole.
+            unsafe { release(place, size + page_size()) };
+        }
+    }
+
+    #[test]
+    fn what_is_locked_up_to_the_limit_is_one_mapping() {
+        const NOBODY: libc::uid_t = 65534;
+        let size = 4 * page_size();
+        let limit = libc::rlimit { rlim_cur: size as libc::rlim_t, rlim_max: size as libc::rlim_t };
+        let [start] = ranges(size);
+        let is_one = holds_in_a_child(|| {
+            // SAFETY: The call has no conditions. Who may do everything has no limit.
+            unsafe { libc::setuid(NOBODY) };
+            // SAFETY: The limit is given.
+            let is_limited = unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) } == 0;
+            // SAFETY: The range is ours.
+            let is_locked = unsafe { libc::mlock(start.as_ptr().cast(), size) } == 0;
+            is_limited && is_locked && piece(start, size) == size
+        });
+        assert!(is_one || !TRIAL.works(is_moved));
+    }
 }
