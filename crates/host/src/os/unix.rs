@@ -91,7 +91,8 @@ pub fn now_ms() -> u64 {
     time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000
 }
 
-/// Does what C's `errno` is not to tell of: a free leaves it as it is.
+/// Does what C's `errno` is not to tell of: a free leaves it as it is, and so does an allocation
+/// that succeeds. What the C library does for us may allocate itself, and fail.
 pub fn keep_error_number<R>(work: impl FnOnce() -> R) -> R {
     // SAFETY: The C library says that the place is this thread's.
     let number = unsafe { *super::error_place() };
@@ -110,7 +111,7 @@ pub fn set_error_number(number: i32) {
 /// gathered enough yet.
 pub fn random() -> u64 {
     let mut word = 0;
-    let got = super::fill_random(&mut word);
+    let got = keep_error_number(|| super::fill_random(&mut word));
     if got { word } else { now_ms() ^ (&raw const word as u64) << 16 }
 }
 
@@ -155,7 +156,7 @@ pub fn start_thread(work: fn()) -> bool {
     let work = work as *mut c_void;
     // SAFETY: The place is the call's alone, and `run` takes the argument that it gets.
     let create = || unsafe { libc::pthread_create(place, null(), run, work) };
-    let is_created = without_signals(create) == 0;
+    let is_created = keep_error_number(|| without_signals(create)) == 0;
     if is_created {
         // SAFETY: The call has filled the place.
         let thread = unsafe { thread.assume_init() };
@@ -190,7 +191,9 @@ pub fn sleep_ms(time: u64) {
 /// Writes text to the standard error, as far as that takes it.
 pub fn write(text: &[u8]) {
     // SAFETY: The pointer is to that many bytes.
-    unsafe { libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len()) };
+    keep_error_number(|| unsafe {
+        libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len())
+    });
 }
 
 /// Ends the process by SIGABRT.
@@ -207,7 +210,7 @@ pub fn at_thread_exit(value: NonNull<c_void>) {
     let Some(key) = exit_key() else { return };
     // SAFETY: The key was made and is never deleted. A failure means that this thread's state
     // stays when it ends, which costs memory and nothing else.
-    unsafe { libc::pthread_setspecific(key, value.as_ptr()) };
+    keep_error_number(|| unsafe { libc::pthread_setspecific(key, value.as_ptr()) });
 }
 
 fn exit_key() -> Option<libc::pthread_key_t> {
@@ -218,7 +221,8 @@ fn exit_key() -> Option<libc::pthread_key_t> {
     }
     let mut key = 0;
     // SAFETY: The place is the call's alone, and the destructor takes any value that was set.
-    if unsafe { libc::pthread_key_create(&raw mut key, Some(exit)) } != 0 {
+    let made = keep_error_number(|| unsafe { libc::pthread_key_create(&raw mut key, Some(exit)) });
+    if made != 0 {
         return None;
     }
     // Release: pairs with the load above. Of two threads that race here both have a key that
@@ -238,11 +242,11 @@ unsafe extern "C" fn exit(value: *mut c_void) {
 pub fn at_fork(before: extern "C" fn(), parent: extern "C" fn(), child: extern "C" fn()) {
     // SAFETY: The functions live as long as the process. A failure, for lack of memory, leaves
     // forks as they were.
-    unsafe { libc::pthread_atfork(Some(before), Some(parent), Some(child)) };
+    keep_error_number(|| unsafe { libc::pthread_atfork(Some(before), Some(parent), Some(child)) });
 }
 
 /// Calls `function` when the process ends in an orderly way.
 pub fn at_exit(function: extern "C" fn()) {
     // SAFETY: The function lives as long as the process.
-    unsafe { libc::atexit(function) };
+    keep_error_number(|| unsafe { libc::atexit(function) });
 }

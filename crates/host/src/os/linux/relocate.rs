@@ -210,7 +210,8 @@ mod tests {
             // SAFETY: The call has no conditions. Who may do everything has no limit.
             unsafe { libc::setuid(NOBODY) };
             // SAFETY: The limit is given.
-            let is_limited = unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) } == 0;
+            let is_limited =
+                unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) } == 0;
             // SAFETY: The range is ours.
             let is_locked = unsafe { libc::mlock(start.as_ptr().cast(), size) } == 0;
             is_limited && is_locked && piece(start, size) == size
