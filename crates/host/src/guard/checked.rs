@@ -124,9 +124,8 @@ impl State {
     /// Earns what the time since it was last asked is worth, by the processor's counter. Called on
     /// slow ways.
     pub fn earn(&self, now: u64) {
-        let passed = now.wrapping_sub(self.earned.replace(now)).min(PASSED_MOST);
-        let bytes = passed * CLEARED_A_SECOND / counter::a_second();
-        self.credit.set((self.credit.get() + bytes as i64).min(CREDIT_MOST));
+        let bytes = worth(now.wrapping_sub(self.earned.replace(now)), counter::a_second());
+        self.credit.set((self.credit.get() + bytes).min(CREDIT_MOST));
     }
 
     /// Pays for work as long as that of clearing so many bytes. False when nothing is left. What
@@ -153,6 +152,13 @@ impl State {
         self.random.set(number);
         number
     }
+}
+
+/// Bytes that may be cleared for so many counts, as far as they matter: an emulator may say that a
+/// second has one.
+fn worth(passed: u64, a_second: u64) -> i64 {
+    let bytes = passed.min(PASSED_MOST) * CLEARED_A_SECOND / a_second;
+    bytes.min((CREDIT_MOST + DEBT_MOST) as u64) as i64
 }
 
 /// Returns the class of an object of `size` bytes; none when it is a large one.
@@ -420,4 +426,19 @@ pub fn link_fresh(
     // One at least was put into a row.
     let first = before.or(behind).unwrap_or_else(|| slot(0));
     (first, first.next(class))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CLEARED_A_SECOND, CREDIT_MOST, DEBT_MOST, worth};
+
+    #[test]
+    fn no_time_is_worth_more_than_from_the_deepest_debt_to_the_most_that_is_saved() {
+        let most = CREDIT_MOST + DEBT_MOST;
+        for a_second in [1, 1000, 1 << 24, 1 << 31] {
+            assert_eq!(worth(u64::MAX, a_second), most);
+            assert_eq!(worth(0, a_second), 0);
+        }
+        assert_eq!(worth(1 << 20, 1 << 31), CLEARED_A_SECOND as i64 >> 11);
+    }
 }
