@@ -20,6 +20,7 @@
 //! 3. No block lies across a multiple of the window's size, so its entries stand in a row.
 
 use crate::local::Local;
+use crate::lock::Lock;
 use crate::os;
 use crate::size::{CHUNK, CHUNK_BITS};
 use crate::span::Span;
@@ -112,6 +113,8 @@ static BASE: AtomicPtr<Entry> = AtomicPtr::new((&raw const NO_ENTRY).cast_mut())
 /// The offset of an entry in the map, in bytes, is `address >> (CHUNK_BITS - ENTRY_BITS)` and
 /// this.
 static MASK: AtomicUsize = AtomicUsize::new(0);
+/// Taken by who changes the bounds or begins the map.
+static COVERING: Lock<()> = Lock::new(());
 /// The first byte of the lowest block that there was. It stays where it is when that block goes, as
 /// does the other end: a window is sixteen times as long as address space may become, or 16 TiB,
 /// and systems put mappings beside one another, so no block is refused for that.
@@ -192,9 +195,10 @@ pub fn clear(start: NonNull<u8>, chunks: usize) {
 }
 
 /// Makes room in the map for a block. False when the block can't be with the others in one window,
-/// or lies across an end of it, or when the system has no memory for entries. One thread calls at a
-/// time.
+/// or lies across an end of it, or when the system has no memory for entries.
 pub fn cover(start: NonNull<u8>, size: usize) -> bool {
+    // Each supply has a lock of its own. Who is here holds one of those, which forks wait for.
+    let _alone = COVERING.lock();
     if MASK.load(Relaxed) == 0 && !begin() {
         return false;
     }
