@@ -115,9 +115,10 @@ impl Local {
         self.cache.hand_over(self.supply(), Which::All);
         self.supply().take(chunks, align).or_else(|| {
             // What threads keep is of no use to a heap: its blocks are its own.
-            if !self.is_heap() {
-                pool::hand_over_caches();
+            if self.is_heap() {
+                return None;
             }
+            pool::hand_over_caches();
             self.supply().take(chunks, align)
         })
     }
