@@ -283,24 +283,26 @@ impl Block {
         self.dirty_chunks += chunks;
     }
 
-    /// Makes a span longer or shorter where it stands. None when what is behind it is used, or
-    /// there is no memory; nothing has changed. The contents of new chunks are whatever they are:
-    /// the answer says whether they read as zero.
-    pub fn resize(&mut self, span: &Span, chunks: usize, epoch: u8) -> Option<Resized> {
+    /// Makes a span longer or shorter where it stands. False when what is behind it is used, or
+    /// there is no memory; nothing has changed. The contents of new chunks are whatever they are.
+    pub fn resize(&mut self, span: &Span, chunks: usize, epoch: u8) -> bool {
         let (first, before) = (self.index_of(span), span.chunks());
-        self.space.resize(span.region(), chunks as u64).ok()?;
+        if self.space.resize(span.region(), chunks as u64).is_err() {
+            return false;
+        }
         if !self.commit(first + chunks) {
             let undone = self.space.resize(span.region(), before as u64);
             ensure!(undone.is_ok(), "a region can always be as short as it was");
-            return None;
+            return false;
         }
         span.set_chunks(chunks);
         if chunks < before {
             self.dirty[first + chunks..first + before].fill(epoch);
             self.dirty_chunks += before - chunks;
-            return Some(Resized { is_zero: false });
+        } else {
+            self.claim(first + before, chunks - before);
         }
-        Some(Resized { is_zero: self.claim(first + before, chunks - before) })
+        true
     }
 
     /// Marks chunks as used, and tells whether they all read as zero.
@@ -409,11 +411,6 @@ impl Block {
         unsafe { os::release(reservation, reserved) };
     }
 
-    /// Returns the number of chunks that are in use.
-    pub const fn used_chunks(&self) -> usize {
-        self.space.used() as usize
-    }
-
     /// Returns the number of free chunks that still cost memory.
     pub const fn dirty_chunks(&self) -> usize {
         self.dirty_chunks
@@ -440,13 +437,6 @@ impl Block {
     fn index_of(&self, span: &Span) -> usize {
         (span.start().addr().get() - self.base.addr().get()) / CHUNK
     }
-}
-
-/// What growing or shrinking a span has brought.
-#[derive(Clone, Copy, Debug)]
-pub struct Resized {
-    /// Whether the new chunks read as zero.
-    pub is_zero: bool,
 }
 
 /// A part of a header as a slice.
@@ -535,7 +525,7 @@ mod tests {
         let block = block();
         let [first, _behind] = [(); 2].map(|()| block.take(1, 1).unwrap().span);
         let committed = block.committed;
-        assert!(block.resize(first, CHUNKS / 2, 1).is_none());
+        assert!(!block.resize(first, CHUNKS / 2, 1));
         assert_eq!(block.committed, committed);
     }
 

@@ -103,11 +103,6 @@ impl Span {
         self.previous.set(null_mut());
     }
 
-    /// Makes the span one large object.
-    pub fn begin_large(&self) {
-        self.set_state(State::Large);
-    }
-
     /// Returns the bytes that a large object was asked to have, where that is kept; none when there
     /// is no such object.
     pub fn large_size(&self) -> Option<usize> {

@@ -8,7 +8,7 @@
 //! delay and no later than the delay plus the time to the next look. How much goes back in one
 //! look is bounded, and nothing that is used again in time goes back at all.
 
-use crate::block::{Block, Resized, Taken};
+use crate::block::{Block, Taken};
 use crate::clock::{epoch, is_old};
 use crate::ensure::ensure;
 use crate::guard;
@@ -175,36 +175,36 @@ impl Spans {
         is_settled
     }
 
-    /// Gives a span another length where it stands, if what lies behind it is free. None, and
+    /// Gives a span another length where it stands, if what lies behind it is free. False, and
     /// nothing has changed, where it is not, and for a shorter one of a span that pages were moved
     /// to: what the span would lose has to be renewed first, and may be lost by that.
-    pub fn resize(&self, span: &Span, chunks: usize) -> Option<Resized> {
-        if chunks < span.chunks() && span.is_moved.get() {
-            return None;
-        }
-        self.resize_as_it_is(span, chunks)
+    pub fn resize(&self, span: &Span, chunks: usize) -> bool {
+        let may_be = chunks >= span.chunks() || !span.is_moved.get();
+        may_be && self.resize_as_it_is(span, chunks)
     }
 
     /// Gives a span that was made longer a moment ago the length back that it had: no pages were
     /// moved to what it loses.
     pub fn undo_growth(&self, span: &Span, chunks: usize) {
         let undone = self.resize_as_it_is(span, chunks);
-        ensure!(undone.is_some(), "a span can always be as short as it was");
+        ensure!(undone, "a span can always be as short as it was");
     }
 
-    fn resize_as_it_is(&self, span: &Span, chunks: usize) -> Option<Resized> {
+    fn resize_as_it_is(&self, span: &Span, chunks: usize) -> bool {
         let before = span.chunks();
         let mut state = self.state.lock();
         if chunks > before && !self.is_within_limit(chunks - before) {
-            return None;
+            return false;
         }
-        let resized = state.block_of(span).resize(span, chunks, epoch())?;
+        if !state.block_of(span).resize(span, chunks, epoch()) {
+            return false;
+        }
         if chunks > before {
             self.add_used(chunks - before);
         } else {
             self.remove_used(before - chunks);
         }
-        Some(resized)
+        true
     }
 
     /// Gives some memory that was free for long enough back to the system. Bounded in work; does

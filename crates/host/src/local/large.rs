@@ -64,7 +64,7 @@ impl Local {
     #[inline(always)]
     fn make_large(&self, taken: Taken, size: usize) -> Large {
         guard::seal_large(taken.span, size);
-        taken.span.begin_large();
+        taken.span.set_state(State::Large);
         self.tally.large_began(taken.span.size());
         Large { object: guard::object_of(taken.span).0, is_zero: taken.is_zero }
     }
@@ -187,7 +187,7 @@ impl Local {
             return false;
         }
         let supply = self.supply();
-        if self.is_nobody() || supply.resize(span, chunks).is_none() {
+        if self.is_nobody() || !supply.resize(span, chunks) {
             return false;
         }
         if !guard::fence_again(&self.guard, span, before) {

@@ -96,12 +96,6 @@ pub fn calls(call: Call) -> u64 {
     PLANS[call as usize].calls.load(Relaxed)
 }
 
-/// Returns how many calls were made that can fail.
-#[must_use]
-pub fn calls_of_any() -> u64 {
-    ANY.calls.load(Relaxed)
-}
-
 pub(super) fn fails(call: Call) -> bool {
     let (of_kind, of_any) = (PLANS[call as usize].fails(), ANY.fails());
     of_kind || of_any
