@@ -14,7 +14,7 @@ use crate::command::{Outcome, failed, is_root, left_out, output, run};
 use crate::debian::{self, Release};
 
 /// The variable that tells a test which driver it is on.
-pub const DRIVER_VARIABLE: &str = "POLDER_TEST_DRIVER";
+pub const DRIVER_VARIABLE: &str = "VULKAN_TEST_DRIVER";
 
 /// The file name of the loader.
 const LOADER: &str = "libvulkan.so.1";

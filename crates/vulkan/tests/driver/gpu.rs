@@ -8,7 +8,7 @@ use std::ffi::{CStr, c_char};
 use std::sync::{Arc, Mutex};
 
 /// The driver that the machine is said to have.
-const DRIVER_VARIABLE: &str = "POLDER_TEST_DRIVER";
+const DRIVER_VARIABLE: &str = "VULKAN_TEST_DRIVER";
 
 /// What a test wants of its device.
 #[derive(Clone, Copy, Debug)]

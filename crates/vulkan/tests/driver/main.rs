@@ -2,7 +2,7 @@
 //!
 //! Each test makes an instance and a device of its own, with the validation layer where there is
 //! one; any message of it fails the test. Without a driver the tests say so and pass, unless
-//! `POLDER_TEST_DRIVER` names one that should be there.
+//! `VULKAN_TEST_DRIVER` names one that should be there.
 
 mod callbacks;
 mod defragment;
