@@ -27,7 +27,7 @@ unsafe impl Allocator for Polder {
     #[inline]
     unsafe fn deallocate(&self, object: NonNull<u8>, layout: Layout) {
         // SAFETY: The caller gives up a live object of this layout.
-        unsafe { object::free_sized(object.as_ptr(), layout.size(), layout.align()) };
+        unsafe { object::free_sized(object.as_ptr(), layout.size()) };
     }
 
     #[inline]

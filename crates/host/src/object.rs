@@ -222,18 +222,14 @@ unsafe fn free_guarded(
     unsafe { local.free_at(object, entry) };
 }
 
-/// Frees an object whose size and alignment the caller knows.
+/// Frees an object whose size the caller knows: the guards look whether it is that.
 ///
 /// # Safety
 ///
-/// As of [`free`], and the object was asked for with this size and alignment.
+/// As of [`free`], and the object was asked for with this size.
 #[inline(always)]
-pub unsafe fn free_sized(object: *mut u8, size: usize, align: usize) {
+pub unsafe fn free_sized(object: *mut u8, size: usize) {
     let (local, entry) = (thread::local(), map::entry(object.addr()));
-    if class_of(size, align).is_none() {
-        // SAFETY: As promised to us.
-        return unsafe { free_slow(local, object, entry, Some(size)) };
-    }
     // SAFETY: As promised to us.
     unsafe { free_at(local, object, entry, Some(size)) };
 }

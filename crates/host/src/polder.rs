@@ -156,7 +156,7 @@ unsafe impl GlobalAlloc for Polder {
     #[inline]
     unsafe fn dealloc(&self, object: *mut u8, layout: Layout) {
         // SAFETY: The caller gives up a live object of this layout.
-        unsafe { object::free_sized(object, layout.size(), layout.align()) };
+        unsafe { object::free_sized(object, layout.size()) };
     }
 
     #[inline]
