@@ -109,10 +109,17 @@ const LIMIT_SHARE: usize = 64;
 
 static NO_ENTRY: Entry = Entry { span: AtomicPtr::new(null_mut()), tag: AtomicUsize::new(0) };
 
-static BASE: AtomicPtr<Entry> = AtomicPtr::new((&raw const NO_ENTRY).cast_mut());
-/// The offset of an entry in the map, in bytes, is `address >> (CHUNK_BITS - ENTRY_BITS)` and
-/// this.
-static MASK: AtomicUsize = AtomicUsize::new(0);
+/// Where the map is. Every free reads both words, so nothing that others write to lies beside them.
+#[repr(align(64))]
+struct Window {
+    base: AtomicPtr<Entry>,
+    /// The offset of an entry in the map, in bytes, is `address >> (CHUNK_BITS - ENTRY_BITS)` and
+    /// this.
+    mask: AtomicUsize,
+}
+
+static WINDOW: Window =
+    Window { base: AtomicPtr::new((&raw const NO_ENTRY).cast_mut()), mask: AtomicUsize::new(0) };
 /// Taken by who changes the bounds or begins the map.
 static COVERING: Lock<()> = Lock::new(());
 /// The first byte of the lowest block that there was. It stays where it is when that block goes, as
@@ -133,9 +140,9 @@ pub fn entry(address: usize) -> &'static Entry {
 #[inline(always)]
 fn place(address: usize) -> *const Entry {
     // Acquire: pairs with the store in `begin`, so that the base is that of the mask.
-    let offset = address >> (CHUNK_BITS - ENTRY_BITS) & MASK.load(Acquire);
+    let offset = address >> (CHUNK_BITS - ENTRY_BITS) & WINDOW.mask.load(Acquire);
     // SAFETY: The mask keeps the offset in the map that begins at the base.
-    unsafe { BASE.load(Relaxed).byte_add(offset) }
+    unsafe { WINDOW.base.load(Relaxed).byte_add(offset) }
 }
 
 impl Entry {
@@ -199,12 +206,12 @@ pub fn clear(start: NonNull<u8>, chunks: usize) {
 pub fn cover(start: NonNull<u8>, size: usize) -> bool {
     // Each supply has a lock of its own. Who is here holds one of those, which forks wait for.
     let _alone = COVERING.lock();
-    if MASK.load(Relaxed) == 0 && !begin() {
+    if WINDOW.mask.load(Relaxed) == 0 && !begin() {
         return false;
     }
     let (first, last) = (start.addr().get(), start.addr().get() + size - 1);
     let (lowest, highest) = (LOWEST.load(Relaxed).min(first), HIGHEST.load(Relaxed).max(last));
-    let window = window_size(MASK.load(Relaxed));
+    let window = window_size(WINDOW.mask.load(Relaxed));
     // The byte before is looked at too: the first entry is that of address 0 (invariant 2).
     let is_in_row = (first - 1) / window == last / window;
     if !is_in_row || highest - lowest >= window || !commit(place(first), place(last)) {
@@ -218,7 +225,7 @@ pub fn cover(start: NonNull<u8>, size: usize) -> bool {
 /// Returns where to try again for a reservation of `size` bytes that was refused there: below the
 /// end of a window that it lies across, else below all blocks.
 pub fn hint(refused: NonNull<u8>, size: usize) -> usize {
-    let window = window_size(MASK.load(Relaxed));
+    let window = window_size(WINDOW.mask.load(Relaxed));
     let end = (refused.addr().get() + size) / window * window;
     let top = if end > refused.addr().get() { end } else { LOWEST.load(Relaxed) };
     (top - top % CHUNK).saturating_sub(size)
@@ -240,9 +247,9 @@ fn begin() -> bool {
         Some((os::reserve_readable(size)?, size))
     });
     let Some((base, size)) = reserved else { return false };
-    BASE.store(base.as_ptr().cast(), Relaxed);
+    WINDOW.base.store(base.as_ptr().cast(), Relaxed);
     // Release: pairs with the load in `entry`.
-    MASK.store(size - size_of::<Entry>(), Release);
+    WINDOW.mask.store(size - size_of::<Entry>(), Release);
     true
 }
 
@@ -254,7 +261,7 @@ fn commit(first: *const Entry, last: *const Entry) -> bool {
     let page = os::page_size();
     let (from, to) = (first.addr(), last.addr() + size_of::<Entry>());
     let (from, to) = (from & !(page - 1), to.next_multiple_of(page));
-    let base = BASE.load(Relaxed).cast::<u8>();
+    let base = WINDOW.base.load(Relaxed).cast::<u8>();
     let base = NonNull::new(base.with_addr(from)).unwrap_or(NonNull::dangling());
     // SAFETY: The pages lie in the map, which is ours; those already in use stay as they are.
     unsafe { os::commit(base, to - from) }
