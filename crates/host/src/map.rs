@@ -174,7 +174,8 @@ impl Entry {
 
     /// Returns the span that the chunk belongs or has belonged to.
     pub fn span(&self) -> Option<&'static Span> {
-        // SAFETY: As above.
+        // SAFETY: As above. Who asks about an address that is in no object of its own asks while
+        // nobody drops the heap that it may be in (`object::bounds`).
         unsafe { self.span.load(Relaxed).as_ref() }
     }
 }

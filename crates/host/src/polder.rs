@@ -18,7 +18,9 @@ use core::ptr::{NonNull, null_mut};
 /// ```
 ///
 /// It is a value of no size: every `Polder` is the same heap. All functions may be called by any
-/// thread at any time, and none of them unwinds.
+/// thread at any time, and none of them unwinds. A question about an address that lies in a
+/// [`Heap`](crate::Heap) is asked while there is that heap: whoever drops it waits for those who
+/// ask.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Polder;
 
@@ -57,7 +59,8 @@ impl Polder {
     }
 
     /// Returns how many bytes of an object may be used: at least as many as were asked for. None
-    /// when no live object of ours begins at this address. Takes constant time, for any address.
+    /// when no live object of ours begins at this address. Takes constant time, for any address;
+    /// nobody drops the heap meanwhile that it lies in.
     #[must_use]
     pub fn usable_size<T>(&self, object: *const T) -> Option<usize> {
         object::usable_size(object.cast())
@@ -65,8 +68,8 @@ impl Polder {
 
     /// Returns from where to where the object goes that this address lies in, as addresses; none
     /// when it is not in our memory. Takes constant time, for any address, also in the middle of an
-    /// object. Memory of ours that is free may be shown like an object. With the feature `hardened`
-    /// nobody frees the object meanwhile.
+    /// object. Memory of ours that is free may be shown like an object. Nobody drops the
+    /// heap meanwhile that it lies in; with the feature `hardened` nobody frees the object.
     #[must_use]
     pub fn bounds<T>(&self, address: *const T) -> Option<Range<usize>> {
         object::bounds(address.cast())
@@ -97,7 +100,8 @@ impl Polder {
     ///
     /// # Safety
     ///
-    /// As of [`core::ptr::copy`], but for the ends of our objects.
+    /// As of [`core::ptr::copy`], but for the ends of our objects; nobody drops the heaps meanwhile
+    /// that they are of.
     pub unsafe fn copy(
         &self,
         source: *const u8,
