@@ -72,7 +72,8 @@ impl Local {
             return unsafe { heap::free_in(owner, object, entry) };
         }
         self.make_room();
-        // SAFETY: As promised to us. There is room, or the slot is our own by this time.
+        // There is room, or the slot is our own by this time. Who has no local, and there is no
+        // memory for one, loses the object: it stays used.
         let _ = thread::with_own(|local| {
             // SAFETY: As promised to us.
             unsafe { local.free(object.as_ptr()) };

@@ -90,7 +90,9 @@ pub fn mark_free(end: usize, link: usize) {
 #[inline(always)]
 pub fn trailer_at(end: usize) -> &'static AtomicU64 {
     let place = core::ptr::with_exposed_provenance::<AtomicU64>(end - TRAILER);
-    // SAFETY: A slot ends at a multiple of 16, and its last eight bytes are no object's.
+    // SAFETY: A slot ends at a multiple of 16, and its last eight bytes are no object's. Where a
+    // program breaks its promise and frees what is no slot, the word may lie behind the slab: it
+    // is another's, or faults.
     unsafe { &*place }
 }
 
