@@ -55,6 +55,8 @@ mod macos;
 mod sim;
 #[cfg(all(unix, not(any(miri, feature = "sim"))))]
 mod unix;
+#[cfg(not(any(target_os = "linux", miri, feature = "sim")))]
+mod unmoved;
 #[cfg(all(windows, not(any(miri, feature = "sim"))))]
 mod windows;
 
@@ -70,6 +72,8 @@ pub use macos::*;
 pub use sim::*;
 #[cfg(all(unix, not(any(miri, feature = "sim"))))]
 pub use unix::*;
+#[cfg(not(any(target_os = "linux", miri, feature = "sim")))]
+pub use unmoved::*;
 #[cfg(all(windows, not(any(miri, feature = "sim"))))]
 pub use windows::*;
 

@@ -143,7 +143,8 @@ impl Local {
             Some(())
         });
         if done.is_none() {
-            // Without memory for a local the span itself is what there is.
+            // Without memory for a local the span itself is what there is. No local counts its
+            // end: the figures have one large object too many.
             SHARED.give(span, clock::epoch());
         }
     }
@@ -215,7 +216,8 @@ impl Local {
         let target_span = map::entry(target.addr().get()).span()?;
         // One page less, for there has to be one behind what is moved.
         let moved = (kept & !(page - 1)) - page;
-        // SAFETY: Both are spans in use of our own, and nobody needs what the new one holds.
+        // SAFETY: Both are spans in use of our own, and nobody needs what the new one holds. The
+        // page behind what is moved is the source's last.
         match unsafe { os::relocate(source, target, moved) } {
             Relocation::Moved => self.supply().note_moved(target_span),
             Relocation::Stayed => {

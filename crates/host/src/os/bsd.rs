@@ -1,6 +1,6 @@
 //! What macOS and FreeBSD do alike, and other than Linux.
 
-use super::{Relocation, keep_error_number};
+use super::keep_error_number;
 use core::ptr::NonNull;
 
 /// Returns the bytes of a page.
@@ -27,26 +27,6 @@ pub unsafe fn decommit(base: NonNull<u8>, size: usize) -> bool {
     keep_error_number(|| unsafe {
         libc::mmap(place, size, protection, flags, -1, 0) != libc::MAP_FAILED
     })
-}
-
-/// Moves no pages: the system has no call for it, so the caller copies.
-///
-/// # Safety
-///
-/// - Both ranges are committed, do not overlap, and are the caller's.
-/// - What the target holds is needed by nobody.
-pub unsafe fn relocate(_: NonNull<u8>, _: NonNull<u8>, _size: usize) -> Relocation {
-    Relocation::Stayed
-}
-
-/// Gives back what pages were moved to: nothing ever is.
-///
-/// # Safety
-///
-/// The range is committed, and what it holds is needed by nobody.
-pub unsafe fn renew(base: NonNull<u8>, size: usize) -> bool {
-    // SAFETY: As promised to us.
-    unsafe { decommit(base, size) }
 }
 
 /// Returns where C keeps this thread's `errno`.

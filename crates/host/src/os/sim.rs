@@ -122,6 +122,7 @@ pub unsafe fn release(base: NonNull<u8>, size: usize) {
 /// # Safety
 ///
 /// - Both ranges are committed, do not overlap, and are the caller's.
+/// - The page behind the source is of the same reservation.
 /// - What the target holds is needed by nobody.
 pub unsafe fn relocate(source: NonNull<u8>, target: NonNull<u8>, size: usize) -> Relocation {
     if source.addr().get().abs_diff(target.addr().get()) < size {

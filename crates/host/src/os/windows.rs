@@ -9,7 +9,6 @@ mod readable;
 pub use exit::at_thread_exit;
 pub use readable::reserve_readable;
 
-use super::Relocation;
 use crate::fail::Line;
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::mem::MaybeUninit;
@@ -121,26 +120,6 @@ pub unsafe fn protect(base: NonNull<u8>, size: usize) -> bool {
 pub unsafe fn release(base: NonNull<u8>, _size: usize) {
     // SAFETY: The caller promises that nobody uses the range. A refusal leaves it reserved.
     unsafe { VirtualFree(base.as_ptr().cast(), 0, MEM_RELEASE) };
-}
-
-/// Moves no pages: the system has no call for it, so the caller copies.
-///
-/// # Safety
-///
-/// - Both ranges are committed, do not overlap, and are the caller's.
-/// - What the target holds is needed by nobody.
-pub unsafe fn relocate(_: NonNull<u8>, _: NonNull<u8>, _size: usize) -> Relocation {
-    Relocation::Stayed
-}
-
-/// Gives back what pages were moved to: nothing ever is.
-///
-/// # Safety
-///
-/// The range is committed, and what it holds is needed by nobody.
-pub unsafe fn renew(base: NonNull<u8>, size: usize) -> bool {
-    // SAFETY: As promised to us.
-    unsafe { decommit(base, size) }
 }
 
 /// Returns none: what jobs limit is committed memory, not address space.
