@@ -21,15 +21,24 @@ fn free(local: &Local, slots: impl IntoIterator<Item = Slot>, span: &'static Spa
     slots.into_iter().for_each(|slot| local.free(slot, span));
 }
 
+/// A thread that frees slots of one slab of another thread's and ends.
+fn frees_and_ends<const COUNT: usize>(
+    local: &'static Local,
+    slots: [Slot; COUNT],
+    span: &'static Span,
+) -> thread::JoinHandle<()> {
+    thread::spawn(move || {
+        free(local, slots, span);
+        end(local);
+    })
+}
+
 #[test]
 fn what_is_posted_while_its_owner_ends_is_found_by_who_tends() {
     bounded_model(|| {
         let [owner, local] = made();
         let (slots, span) = (Slot::slab::<2>(owner), Span::new(1));
-        let posts = thread::spawn(move || {
-            free(local, slots, span);
-            end(local);
-        });
+        let posts = frees_and_ends(local, slots, span);
         let ends = thread::spawn(move || {
             owner.receive_all();
             end(owner);
@@ -46,10 +55,7 @@ fn what_is_posted_while_its_owner_ends_is_found_by_the_next_thread() {
     bounded_model(|| {
         let [owner, local] = made();
         let (slots, span) = (Slot::slab::<2>(owner), Span::new(1));
-        let posts = thread::spawn(move || {
-            free(local, slots, span);
-            end(local);
-        });
+        let posts = frees_and_ends(local, slots, span);
         end(owner);
         let next = begin();
         next.receive_all();
@@ -87,10 +93,7 @@ fn two_threads_that_free_for_one_another_both_end() {
         let [first, second] = made();
         let slots = [Slot::slab::<1>(first), Slot::slab::<1>(second)];
         let spans = [Span::new(1), Span::new(1)];
-        let other = thread::spawn(move || {
-            free(second, slots[0], spans[0]);
-            end(second);
-        });
+        let other = frees_and_ends(second, slots[0], spans[0]);
         free(first, slots[1], spans[1]);
         end(first);
         pool::tend_all(Which::All);

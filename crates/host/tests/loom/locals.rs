@@ -90,14 +90,19 @@ fn whoever_tends_has_a_local_alone() {
     });
 }
 
+/// Gives a span up, which the local keeps.
+fn gives_one(local: &Local) {
+    let span = Span::new(2);
+    span.stamp.set(1);
+    assert!(local.cache.give(span).is_none());
+}
+
 #[test]
 fn spans_of_a_thread_that_ends_are_handed_over_once() {
     bounded_model(|| {
         let [local] = made();
         let ends = thread::spawn(move || {
-            let span = Span::new(2);
-            span.stamp.set(1);
-            assert!(local.cache.give(span).is_none());
+            gives_one(local);
             end(local);
         });
         // Old spans of all, and then what pooled ones have.
@@ -115,9 +120,7 @@ fn nobody_is_in_the_pool_during_a_fork() {
     bounded_model(|| {
         let [local] = made();
         let ends = thread::spawn(move || {
-            let span = Span::new(2);
-            span.stamp.set(1);
-            assert!(local.cache.give(span).is_none());
+            gives_one(local);
             local.cache.hand_over(&SHARED, Which::All);
             end(local);
         });

@@ -13,6 +13,7 @@ use polder_core::queue::Word;
 use std::any::Any;
 use std::cell::{self, RefCell};
 use std::fmt;
+use std::ops::Deref;
 use std::sync::atomic::Ordering;
 
 /// One look stands for many.
@@ -74,31 +75,13 @@ macro_rules! word {
             pub const fn new(initial: $value) -> Self {
                 Self { initial, made: Made::new() }
             }
+        }
 
-            fn word(&self) -> &'static atomic::$name$(<$parameter>)? {
+        impl$(<$parameter: 'static>)? Deref for $name$(<$parameter>)? {
+            type Target = atomic::$name$(<$parameter>)?;
+
+            fn deref(&self) -> &Self::Target {
                 self.made.get(|| atomic::$name::new(self.initial))
-            }
-
-            pub fn load(&self, order: Ordering) -> $value {
-                self.word().load(order)
-            }
-
-            pub fn store(&self, value: $value, order: Ordering) {
-                self.word().store(value, order);
-            }
-
-            pub fn swap(&self, value: $value, order: Ordering) -> $value {
-                self.word().swap(value, order)
-            }
-
-            pub fn compare_exchange(
-                &self,
-                current: $value,
-                new: $value,
-                success: Ordering,
-                failure: Ordering,
-            ) -> Result<$value, $value> {
-                self.word().compare_exchange(current, new, success, failure)
             }
         }
 
@@ -106,15 +89,15 @@ macro_rules! word {
             type Value = $value;
 
             fn load(&self, order: Ordering) -> $value {
-                self.load(order)
+                (**self).load(order)
             }
 
             fn store(&self, value: $value, order: Ordering) {
-                self.store(value, order);
+                (**self).store(value, order);
             }
 
             fn swap(&self, value: $value, order: Ordering) -> $value {
-                self.swap(value, order)
+                (**self).swap(value, order)
             }
 
             fn compare_exchange(
@@ -124,7 +107,7 @@ macro_rules! word {
                 success: Ordering,
                 failure: Ordering,
             ) -> Result<$value, $value> {
-                self.compare_exchange(current, new, success, failure)
+                (**self).compare_exchange(current, new, success, failure)
             }
         }
 
