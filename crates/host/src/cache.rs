@@ -78,20 +78,15 @@ impl Cache {
         if chunks > CHUNKS_MOST { None } else { self.state.lock().take(chunks) }
     }
 
-    /// Takes a span as the one given up last. Returns the one before, to be [kept](Self::keep).
+    /// Takes a span, of [`CHUNKS_MOST`] at most, as the one given up last. Returns the one before,
+    /// to be [kept](Self::keep).
     #[inline(always)]
     pub fn give(&self, span: &'static Span) -> Option<&'static Span> {
-        if span.chunks() > CHUNKS_MOST {
-            return Some(span);
-        }
         self.replace_last((&raw const *span).cast_mut())
     }
 
-    /// Keeps a span. Returns it when it is too long, or there is no room for it.
+    /// Keeps a span that was [given](Self::give). Returns it when there is no room for it.
     pub fn keep(&self, span: &'static Span) -> Option<&'static Span> {
-        if span.chunks() > CHUNKS_MOST {
-            return Some(span);
-        }
         let (mut state, kind) = (self.state.lock(), kind_of(span));
         if state.chunks[kind] + span.chunks() > KEPT_MOST[kind] {
             return Some(span);

@@ -53,8 +53,8 @@ pub struct Row {
 /// Makes a message of a row.
 pub fn message(first: Slot, last: Slot, count: u32) -> *mut Words {
     let distance = first.address().wrapping_sub(last.address()) as isize / SLOT as isize;
-    let header = (distance as i32 as u32 as u64) << u32::BITS | u64::from(count);
-    last.set_header(header);
+    let header = (distance as i32 as u32 as usize) << u32::BITS | count as usize;
+    last.set_numbers([header]);
     last.node()
 }
 
@@ -88,7 +88,7 @@ impl Incoming {
         let node = NonNull::new(self.queue.pop(&Nodes, owner)?)?;
         // SAFETY: Only nodes of slots are posted.
         let last = unsafe { Slot::from_node(node) };
-        let header = last.header();
+        let [header] = last.numbers();
         let distance = (header >> u32::BITS) as u32 as i32 as isize * SLOT as isize;
         // SAFETY: Both are slots of one slab, so the distance stays in it.
         let first = unsafe { last.at_distance(distance) };

@@ -19,7 +19,7 @@ pub struct Slot(NonNull<Words>);
 #[derive(Debug)]
 #[repr(C)]
 pub struct Words {
-    /// The next in a list; of a message, what `set_header` says.
+    /// The next in a list; of a message, what `queue` says.
     next: Cell<Option<Slot>>,
     /// The link of a message in its owner's queue.
     link: AtomicPtr<Words>,
@@ -135,18 +135,6 @@ impl Slot {
         const { assert!(size_of::<[usize; COUNT]>() <= guard::ROOM_LEAST) };
         // SAFETY: As in `words`, and no slot is shorter.
         unsafe { self.0.cast().write(numbers) };
-    }
-
-    /// Sets the first word to a number.
-    pub fn set_header(self, header: u64) {
-        // SAFETY: As in `words`; the word has room for a number as for a link.
-        unsafe { self.0.cast::<u64>().write(header) };
-    }
-
-    /// Returns the number that the first word was set to.
-    pub fn header(self) -> u64 {
-        // SAFETY: As in `words`.
-        unsafe { self.0.cast::<u64>().read() }
     }
 
     /// Returns the slot that many bytes from here.

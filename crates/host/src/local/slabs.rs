@@ -11,6 +11,7 @@ mod check;
 pub use check::check;
 
 use super::Local;
+use crate::cache::CHUNKS_MOST;
 use crate::clock;
 use crate::fail;
 use crate::guard;
@@ -265,7 +266,9 @@ impl Local {
     pub(super) fn give_span(&'static self, span: &'static Span) {
         span.set_state(State::Free);
         span.stamp.set(clock::epoch());
-        if let Some(other) = self.cache.give(span) {
+        if span.chunks() > CHUNKS_MOST {
+            self.supply_span(span);
+        } else if let Some(other) = self.cache.give(span) {
             self.keep_span(other);
         }
     }
@@ -273,8 +276,13 @@ impl Local {
     #[inline(never)]
     fn keep_span(&'static self, span: &'static Span) {
         if let Some(span) = self.cache.keep(span) {
-            self.supply().give(span, span.stamp.get());
+            self.supply_span(span);
         }
+    }
+
+    #[inline(never)]
+    fn supply_span(&'static self, span: &'static Span) {
+        self.supply().give(span, span.stamp.get());
     }
 
     /// Takes in what others have freed, up to that many messages.

@@ -201,7 +201,7 @@ pub mod slot {
     pub struct Words {
         pub(super) owner: &'static Local,
         next: Cell<Option<Slot>>,
-        header: Cell<u64>,
+        header: Cell<usize>,
         link: AtomicPtr<Words>,
         is_home: Cell<bool>,
     }
@@ -229,7 +229,7 @@ pub mod slot {
             core::array::from_fn(|index| {
                 let slot = Self(NonNull::from(&slab[index]));
                 // Others touch its words before its owner does.
-                assert_eq!((slot.next(), slot.header()), (None, 0));
+                assert_eq!((slot.next(), slot.numbers()), (None, [0]));
                 slot
             })
         }
@@ -267,11 +267,11 @@ pub mod slot {
             self.words().next.set(next);
         }
 
-        pub fn header(self) -> u64 {
-            self.words().header.get()
+        pub fn numbers(self) -> [usize; 1] {
+            [self.words().header.get()]
         }
 
-        pub fn set_header(self, header: u64) {
+        pub fn set_numbers(self, [header]: [usize; 1]) {
             self.words().header.set(header);
         }
 

@@ -208,35 +208,35 @@ impl Model {
 
     /// Gives an object another size. False when there is no memory; then it is as it was.
     pub fn reallocate(&mut self, index: usize, size: usize) -> bool {
+        self.resize(index, size, |source, object| source.reallocate(object, size))
+    }
+
+    /// Gives an object another size where it is. False when that can't be; then it is as it was.
+    pub fn resize_in_place(&mut self, index: usize, size: usize) -> bool {
+        self.resize(index, size, |_, object| {
+            object::resize_in_place(object.place, size, object.align).then_some(object.place)
+        })
+    }
+
+    /// Gives an object another size by `resize`, which says where it is then.
+    fn resize(
+        &mut self,
+        index: usize,
+        size: usize,
+        resize: impl FnOnce(&Source, &Object) -> Option<NonNull<u8>>,
+    ) -> bool {
         let mut object = self.take(index);
         object.check(object.size);
-        let Some(place) = self.source.reallocate(&object, size) else {
+        let Some(place) = resize(&self.source, &object) else {
             object.check(object.size);
             self.add(object);
             return false;
         };
         object.place = place;
-        let kept = object.size.min(size);
-        object.size = kept;
-        object.check(kept);
-        let word = self.next_word();
-        self.add(Object::fill(place, size, object.align, word));
-        true
-    }
-
-    /// Gives an object another size where it is. False when that can't be; then it is as it was.
-    pub fn resize_in_place(&mut self, index: usize, size: usize) -> bool {
-        let mut object = self.take(index);
-        object.check(object.size);
-        if !object::resize_in_place(object.place, size, object.align) {
-            object.check(object.size);
-            self.add(object);
-            return false;
-        }
         object.size = object.size.min(size);
         object.check(object.size);
         let word = self.next_word();
-        self.add(Object::fill(object.place, size, object.align, word));
+        self.add(Object::fill(place, size, object.align, word));
         true
     }
 
