@@ -337,8 +337,8 @@ pub fn usable_size(object: *const u8) -> Option<usize> {
 
 /// Returns from where to where the object goes that this address lies in; none when it is not
 /// ours. An object that is free may be shown like a live one. Takes constant time, for any address;
-/// nobody drops the heap meanwhile that it lies in, and with the feature `hardened` nobody frees the
-/// object.
+/// nobody drops the heap meanwhile that it lies in, and with the feature `hardened` nobody frees
+/// the object.
 #[inline]
 #[must_use]
 pub fn bounds(address: *const u8) -> Option<Range<usize>> {

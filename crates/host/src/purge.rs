@@ -15,8 +15,8 @@ static IS_STARTED: AtomicBool = AtomicBool::new(false);
 static IS_LOST: AtomicBool = AtomicBool::new(false);
 
 /// Looks at the clock, and gives some of what was free for long enough back: a bounded part. Once
-/// in an epoch it also looks at every local, in use or pooled, and takes the lock of its cache: that
-/// takes time for each thread that there was at once.
+/// in an epoch it also looks at every local, in use or pooled, and takes the lock of its cache:
+/// that takes time for each thread that there was at once.
 pub fn look() {
     if clock::advance() {
         pool::tidy(clock::epoch());

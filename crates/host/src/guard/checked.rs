@@ -36,7 +36,8 @@
 //! what stands there: of one byte, one in 128 (never a zero). Reads past the end that stay in the
 //! slot or the last chunk. What the program reads of a freed slot is a link and zeros: the read
 //! itself is found of large objects alone. A free within the last slot of a slab looks behind the
-//! slab: where a fence stands there, the process ends by a fault and without a line. The tests in `tests/misuse.rs` have a table of all this.
+//! slab: where a fence stands there, the process ends by a fault and without a line. The tests in
+//! `tests/misuse.rs` have a table of all this.
 //!
 //! The key is the process's own, and random. The hash is a multiplication: it stops mistakes and
 //! blind guesses, not somebody who can read memory.
