@@ -21,11 +21,12 @@ const OUTSIDE: [&str; 2] = ["bench", "fuzz"];
 /// The package that Miri checks over a system in software, which is one of its features.
 const HOST: &str = "polder-host";
 /// Its tests that are short enough for an interpreter, and need no process of their own.
-const HOST_TESTS: [&str; 7] = [
+const HOST_TESTS: [&str; 8] = [
     "--features=sim",
     "--lib",
     "--test=failures",
     "--test=global",
+    "--test=moved",
     "--test=oracle",
     "--test=questions",
     "--test=threads",
