@@ -11,7 +11,9 @@
 //! 1. A live slot has an entry, and the entry's part of its block is the slot's.
 //! 2. A block that is shared is on the shelf for its division's room, or closed, on none.
 //! 3. A dedicated block has exactly one slot.
-//! 4. A block's map count is the sum of its allocations', and it is mapped while that is not zero.
+//! 4. A block's map count is the sum of its allocations' and of one for each part in it that an
+//!    open pass keeps of an allocation with a pointer of its own; it is mapped while that is not
+//!    zero.
 //! 5. Held bytes are the sum of the blocks' sizes, used bytes that of the live allocations'.
 //! 6. The list of empty blocks has exactly the shared blocks in which nothing lies.
 //! 7. A part is a live slot's place, or one that an open pass keeps: the target of a move, or what

@@ -116,7 +116,8 @@ pub struct Place<M> {
     pub memory: M,
     /// From the block's begin, in bytes.
     pub offset: u64,
-    /// The host pointer to its first byte, if the allocation is mapped all its life.
+    /// The host pointer to its first byte, if the allocation is mapped all its life; good until
+    /// the pass ends.
     pub pointer: Option<HostPointer>,
 }
 

@@ -92,7 +92,8 @@ pub struct BlockSnapshot {
     pub largest_free: u64,
     /// Whether it has exactly one allocation for ever.
     pub dedicated: bool,
-    /// How often its allocations are mapped.
+    /// How often its allocations are mapped, and what an open pass of defragmentation has shown a
+    /// pointer to.
     pub maps: u32,
     /// Its regions in the order of offsets; they tile the block.
     pub regions: Vec<RegionSnapshot>,

@@ -68,8 +68,9 @@ impl<D: Device, V: Division> State<D, V> {
         if block.idle == 0 {
             block.pointer = None;
             let memory = block.grant.memory;
-            // SAFETY: The block was mapped, for it had a pointer. Nobody uses one: its map count,
-            // which is that of its allocations, is zero.
+            // SAFETY: The block was mapped, for it had a pointer. Nobody uses one: its map count is
+            // zero, and that counts each allocation with a pointer of its own, each map by an
+            // owner, and each place of an open pass's moves whose pointer was shown.
             unsafe { self.supply.device().unmap(memory) };
         }
     }

@@ -14,12 +14,14 @@ use crate::request::{Mapping, Search};
 use polder_core::table::Key;
 use std::collections::HashSet;
 
-/// A part of a block.
+/// A part of a block, and the use of its mapping: while a move keeps it, a pointer to it is good.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     block: u32,
     part: u32,
     offset: u64,
+    /// One, where the allocation has a pointer of its own.
+    maps: u32,
 }
 
 /// How far a move is.
@@ -36,8 +38,6 @@ struct Move {
     key: Key,
     size: u64,
     tiling: Tiling,
-    /// Whether the allocation has a pointer of its own.
-    persistent: bool,
     source: Place,
     target: Place,
     course: Course,
@@ -106,9 +106,17 @@ impl Moves {
         self.freed.push(slot);
     }
 
-    /// How many parts are kept beside those of live allocations; for tests.
-    pub(super) fn kept_count(&self) -> u32 {
-        (self.list.len() + self.freed.len()) as u32
+    /// The parts that are kept beside those of live allocations, each with its block and how often
+    /// it is mapped; for tests.
+    pub(super) fn kept(&self) -> impl Iterator<Item = (u32, u32)> {
+        let places = |one: &Move| {
+            let is_freed = self.freed.contains(&one.key.slot);
+            let source = is_freed || one.course == Course::Taken;
+            let target = one.course == Course::Open;
+            [(source, one.source), (target, one.target)]
+        };
+        let kept = self.list.iter().flat_map(places).filter(|(is_kept, _)| *is_kept);
+        kept.map(|(_, Place { block, maps, .. })| (block, maps))
     }
 }
 
@@ -140,11 +148,14 @@ impl<D: Device, V: Division> State<D, V> {
             self.put_back(block, part.key);
             return false;
         }
-        let source = Place { block: entry.block, part: entry.part, offset: entry.offset };
-        let target = Place { block, part: part.key, offset: part.offset };
-        let Entry { size, tiling, .. } = entry;
-        let (persistent, course) = (entry.is_persistent(), Course::Open);
-        self.moves.list.push(Move { key, size, tiling, persistent, source, target, course });
+        let Entry { size, tiling, maps, .. } = entry;
+        debug_assert_eq!(maps, u32::from(entry.is_persistent()), "a map by its owner keeps it");
+        let source = Place { block: entry.block, part: entry.part, offset: entry.offset, maps };
+        let target = Place { block, part: part.key, offset: part.offset, maps };
+        // The target's pointer is shown: others' frees there must not end its mapping.
+        self.block_mut(block).maps += maps;
+        let course = Course::Open;
+        self.moves.list.push(Move { key, size, tiling, source, target, course });
         self.entry_mut(key.slot).marks |= Marks::MOVING;
         true
     }
@@ -152,7 +163,7 @@ impl<D: Device, V: Division> State<D, V> {
     /// Takes back the moves from number `first` on: nobody was told of them.
     pub(super) fn cancel_moves(&mut self, first: usize) {
         for Move { key, source, target, .. } in self.moves.list.split_off(first) {
-            self.put_back(target.block, target.part);
+            self.vacate(target);
             let freed = self.moves.freed.iter().position(|&freed| freed == key.slot);
             match freed {
                 Some(place) => {
@@ -165,18 +176,24 @@ impl<D: Device, V: Division> State<D, V> {
     }
 
     /// Notes that a moving allocation was freed. Its slot may get another allocation before the
-    /// pass ends, so its entry must name no place.
+    /// pass ends, so its entry must name no place; its own pointer stays good, for the copy may
+    /// read by it.
     pub(super) fn give_up_moving(&mut self, slot: u32) {
         self.moves.add_freed(slot);
-        self.entry_mut(slot).block = u32::MAX;
+        let entry = self.entry_mut(slot);
+        let by_owner = entry.maps - u32::from(entry.is_persistent());
+        let block = core::mem::replace(&mut entry.block, u32::MAX);
+        if by_owner > 0 {
+            self.release_maps(block, by_owner);
+        }
     }
 
     /// Returns the move of this number.
     pub fn proposal(&self, number: usize) -> Proposal<D::Memory> {
-        let Move { key, size, tiling, persistent, source, target, .. } = self.moves.list[number];
+        let Move { key, size, tiling, source, target, .. } = self.moves.list[number];
         let show = |place: Place| {
             let block = self.block(place.block);
-            let pointer = block.pointer.filter(|_| persistent);
+            let pointer = block.pointer.filter(|_| place.maps > 0);
             let pointer = pointer.map(|pointer| pointer.at(place.offset));
             (block.grant.memory, place.offset, pointer)
         };
@@ -188,9 +205,10 @@ impl<D: Device, V: Division> State<D, V> {
         self.moves.len()
     }
 
-    /// Lets an allocation, which is live, change to the target of its move.
+    /// Lets an allocation, which is live, change to the target of its move. The maps of both places
+    /// change sides with it, so no block's count changes.
     pub fn take_move(&mut self, number: usize) -> Result<(), Refused> {
-        let Move { key, source, target, course, .. } = self.moves.list[number];
+        let Move { key, target, course, .. } = self.moves.list[number];
         debug_assert_eq!(course, Course::Open, "a move is taken once");
         if self.moves.freed.contains(&key.slot) {
             return Err(Refused::Freed);
@@ -199,14 +217,9 @@ impl<D: Device, V: Division> State<D, V> {
         if entry.maps > u32::from(entry.is_persistent()) {
             return Err(Refused::Mapped);
         }
-        let maps = entry.maps;
         entry.marks.remove(Marks::MOVING | Marks::FRESH);
-        let Place { block, part, offset } = target;
+        let Place { block, part, offset, .. } = target;
         (entry.block, entry.part, entry.offset) = (block, part, offset);
-        self.block_mut(block).maps += maps;
-        if maps > 0 {
-            self.release_maps(source.block, maps);
-        }
         self.moves.list[number].course = Course::Taken;
         Ok(())
     }
@@ -254,7 +267,11 @@ impl<D: Device, V: Division> State<D, V> {
         Gone { blocks: self.surplus.len() as u64, bytes }
     }
 
+    /// Gives up a place that was kept.
     fn vacate(&mut self, place: Place) {
+        if place.maps > 0 {
+            self.release_maps(place.block, place.maps);
+        }
         self.rest(place.block);
         self.put_back(place.block, place.part);
     }

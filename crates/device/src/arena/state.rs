@@ -20,7 +20,7 @@ pub(super) struct Block<D: Device, V> {
     pub contents: Contents<V>,
     /// The one resource that the device was told will lie in it.
     pub tied: Option<Tied<D>>,
-    /// Of all its allocations.
+    /// Of all its allocations, and one for each of its places that a move keeps for a pointer.
     pub maps: u32,
     pub pointer: Option<HostPointer>,
     /// How many more frees an unused mapping is kept for.
@@ -452,12 +452,12 @@ impl<D: Device, V: Division> TakeBack for State<D, V> {
         if marks.contains(Marks::NOTED) {
             self.notes.remove(&slot);
         }
-        if maps > 0 {
-            self.release_maps(block, maps);
-        }
         if marks.contains(Marks::MOVING) {
             // Its contents are on their way: both places stay until the pass ends.
             return self.give_up_moving(slot);
+        }
+        if maps > 0 {
+            self.release_maps(block, maps);
         }
         match self.block(block).contents {
             Contents::Dedicated { .. } => self.discard(block),

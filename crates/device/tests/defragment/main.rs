@@ -1,6 +1,7 @@
 //! Defragmentation on the software device: what lives keeps its bytes, places do not overlap,
 //! blocks go, limits hold, and misuse is an error that changes nothing.
 
+mod mapped;
 mod misuse;
 mod mover;
 mod threads;

@@ -37,7 +37,7 @@ fn end(allocator: Allocator<Sim>, live: HashMap<AllocationId, Allocation<Sim>>) 
     allocator.shutdown().unwrap();
 }
 
-const PERSISTENT: Wish<'static> = Wish {
+pub const PERSISTENT: Wish<'static> = Wish {
     access: Access::HostRandom,
     required: polder_device::MemoryProperties::empty(),
     preferred: polder_device::MemoryProperties::empty(),
