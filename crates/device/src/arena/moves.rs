@@ -6,7 +6,7 @@
 //! copy may be under way between them.
 
 use super::entry::{Entry, Marks};
-use super::state::State;
+use super::state::{Contents, State};
 use crate::allocation::HostPointer;
 use crate::device::{Device, Tiling};
 use crate::division::{Ask, Division};
@@ -121,11 +121,14 @@ impl Moves {
 }
 
 impl<D: Device, V: Division> State<D, V> {
-    /// Tells whether the allocation in a slot may move: nobody holds a pointer that it did not get
+    /// Tells whether the allocation in a slot may move: its block is a shared one (its number may
+    /// have been another's when the move was planned), nobody holds a pointer that it did not get
     /// with its handle, and no move of it is open.
     pub(super) fn is_movable(&self, slot: u32) -> bool {
         let entry = self.entry(slot);
-        entry.maps == u32::from(entry.is_persistent()) && !entry.marks.contains(Marks::MOVING)
+        matches!(self.contents(entry.block), Some(Contents::Shared { .. }))
+            && entry.maps == u32::from(entry.is_persistent())
+            && !entry.marks.contains(Marks::MOVING)
     }
 
     /// Opens a move; `false` when there is no place for it.

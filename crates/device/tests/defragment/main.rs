@@ -4,6 +4,7 @@
 mod mapped;
 mod misuse;
 mod mover;
+mod packing;
 mod threads;
 
 use polder_device::defragment::{DefragmentError, Move, Options, Stats};
