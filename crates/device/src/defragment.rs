@@ -251,8 +251,8 @@ impl<'a, D: Device> Defragmentation<'a, D> {
 
     /// Proposes moves; none when there is nothing left to do, and then no pass is open.
     ///
-    /// Takes time in proportion to the allocations in the blocks that it empties, and each arena's
-    /// lock for a moment at a time.
+    /// Takes time in proportion to the allocations in the blocks that it empties or packs, and each
+    /// arena's lock for a moment at a time.
     ///
     /// # Errors
     ///

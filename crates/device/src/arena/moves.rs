@@ -48,8 +48,8 @@ struct Move {
 pub(super) enum To {
     /// Into whichever block has the tightest room.
     OtherBlock,
-    /// To a lower offset in its own block.
-    Below,
+    /// To a lower offset in its own block, if that is what a search so finds.
+    Below(Search),
 }
 
 /// The moves of the open pass. Their numbers are their places in the list.
@@ -139,11 +139,15 @@ impl<D: Device, V: Division> State<D, V> {
         }
         let entry = *self.entry(key.slot);
         let mapping = if entry.is_persistent() { Mapping::Persistent } else { Mapping::Counted };
-        let (align, search) = (1 << entry.align_log, Search::Tight);
-        let ask = Ask { size: entry.size, align, tiling: entry.tiling, search, slot: key.slot };
+        let search = match to {
+            To::OtherBlock => Search::Tight,
+            To::Below(search) => search,
+        };
+        let (size, align) = (entry.size, 1 << entry.align_log);
+        let ask = Ask { size, align, tiling: entry.tiling, search, slot: key.slot };
         let found = match to {
             To::OtherBlock => self.find(&ask),
-            To::Below => self.find_in(entry.block, &ask).map(|part| (entry.block, part)),
+            To::Below(_) => self.find_in(entry.block, &ask).map(|part| (entry.block, part)),
         };
         let Some((block, part)) = found else { return false };
         let is_better = to == To::OtherBlock || part.offset < entry.offset;

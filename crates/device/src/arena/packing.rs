@@ -7,19 +7,26 @@
 //! after all; when there is none left, what this pass wanted to move from the block is taken back:
 //! so nothing is copied that empties no block, however small the limits are.
 //!
-//! Packing a block moves parts from its end into gaps below; separating moves parts to blocks in
-//! which theirs is the tiling of most bytes.
+//! Packing a block moves parts from its end into gaps below: into the closest, or the lowest when
+//! that lies above. The latter looks at every region of the block, so that of large blocks only the
+//! parts next to the end get it: on those it depends how much is free there. Separating moves parts
+//! to blocks in which theirs is the tiling of most bytes.
 
 use super::moves::To;
 use super::state::{Contents, State};
 use super::{Session, Tiling};
 use crate::device::Device;
 use crate::division::{Division, Region};
+use crate::request::Search;
 use polder_core::table::Key;
 use std::collections::HashSet;
 
 /// How many parts are looked at before others get the lock.
 const LOOKS_PER_LOCK: u32 = 64;
+
+/// How many regions of a block are looked at for the lowest gaps: all of them for each part, when
+/// there are some hundreds.
+const REGIONS_PER_BLOCK: u64 = 1 << 18;
 
 /// How often blocks are emptied in a row, as long as some can be: others allocate meanwhile.
 const ROUNDS_MAX: u32 = 8;
@@ -123,6 +130,8 @@ struct Work {
     current: Option<u32>,
     /// The parts to move, by block and slot, the next one last.
     parts: Vec<(u32, u32)>,
+    /// How many regions of the current block may still be looked at.
+    regions_left: u64,
     /// The first move of this pass that is from the current block.
     first: usize,
     /// Whether everything could leave some block.
@@ -203,6 +212,7 @@ impl Work {
             blocks: Vec::new(),
             current: None,
             parts: Vec::new(),
+            regions_left: 0,
             first: 0,
             has_emptied: false,
         };
@@ -246,7 +256,7 @@ impl Work {
         } else if left.moves == 0 || size > left.bytes {
             self.parts.push((block, slot));
             return Some(Outcome::PassEnds);
-        } else if session.open_move(key, self.to()) {
+        } else if self.open_move(session, key) {
             left.moves -= 1;
             left.bytes -= size;
         } else if self.empties() {
@@ -260,11 +270,20 @@ impl Work {
         Some(Outcome::More)
     }
 
-    const fn to(&self) -> To {
-        match self.stage {
-            Stage::Pack(_) => To::Below,
-            Stage::Empty(_) | Stage::Separate(_) => To::OtherBlock,
+    /// Opens a move of a part; `false` when there is no place for it.
+    fn open_move<D: Device, V: Division>(
+        &mut self,
+        session: &mut Session<'_, D, V>,
+        key: Key,
+    ) -> bool {
+        let Stage::Pack(_) = self.stage else { return session.open_move(key, To::OtherBlock) };
+        if session.open_move(key, To::Below(Search::Tight)) {
+            return true;
         }
+        let regions = session.regions_most(session.entry(key.slot).block);
+        let Some(left) = self.regions_left.checked_sub(regions) else { return false };
+        self.regions_left = left;
+        session.open_move(key, To::Below(Search::LowestOffset))
     }
 
     const fn empties(&self) -> bool {
@@ -284,6 +303,7 @@ impl Work {
             return false;
         };
         self.first = session.move_count();
+        self.regions_left = REGIONS_PER_BLOCK;
         self.current = None;
         if self.empties() && !session.is_closed(block) {
             // Gone meanwhile, or its number is another's.
@@ -373,6 +393,15 @@ impl<D: Device, V: Division> State<D, V> {
         blocks.iter().for_each(|&block| self.close(block));
         blocks.reverse();
         blocks
+    }
+
+    /// The most regions that a block may have.
+    fn regions_most(&self, block: u32) -> u64 {
+        match self.contents(block) {
+            // A free one between each two.
+            Some(Contents::Shared { division }) => 2 * u64::from(division.count()) + 1,
+            _ => 1,
+        }
     }
 
     fn blocks_to_pack(&self, scope: Scope) -> Vec<u32> {

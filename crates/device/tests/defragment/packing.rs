@@ -11,6 +11,13 @@ use std::collections::HashMap;
 
 const KIB: u64 = 1 << 10;
 
+const FULL: Options = Options {
+    effort: Effort::Full,
+    memory_type: None,
+    bytes_per_pass_max: u64::MAX,
+    moves_per_pass_max: u32::MAX,
+};
+
 type Live = HashMap<AllocationId, Allocation<Sim>>;
 
 fn end(allocator: Allocator<Sim>, sim: &Sim, live: impl IntoIterator<Item = Allocation<Sim>>) {
@@ -101,4 +108,28 @@ fn a_dedicated_block_that_got_a_mixed_ones_number_stays() {
     assert_eq!(work.stats().moved, 1);
     drop(work);
     end(allocator, &sim, live.into_values().chain([alone]));
+}
+
+/// A gap of the very size lies above what moves, a larger one below it.
+#[test]
+fn a_part_goes_down_though_a_closer_gap_lies_above() {
+    let sim = Sim::preset(Preset::Lavapipe);
+    let allocator = allocator(&sim);
+    let make = |size| allocator.allocate(&request(size * KIB, Wish::default())).unwrap();
+    let [low, below, part, high] = [9, 39, 8, 8].map(make);
+    assert_eq!((part.offset(), high.offset()), (48 * KIB, 56 * KIB));
+    for gone in [low, high] {
+        allocator.free(gone).unwrap();
+    }
+    let mut live = Live::new();
+    let [below, part] = [below, part].map(|one| keep(&mut live, one));
+    let mut work = allocator.defragment(&FULL).unwrap();
+    assert_eq!(pass(&mut work, &allocator, &mut live), 1);
+    assert_eq!(pass(&mut work, &allocator, &mut live), 0);
+    assert!(work.is_done());
+    drop(work);
+    assert_eq!([below, part].map(|id| live[&id].offset()), [9 * KIB, 0]);
+    let types = allocator.snapshot().memory_types;
+    assert_eq!(types[0].largest_free(), 16 * KIB);
+    end(allocator, &sim, live.into_values());
 }
