@@ -35,7 +35,7 @@ use crate::snapshot::LeakReport;
 use crate::strategy::{Pool, Strategy, Tied};
 use crate::supply::{Refusal, Supply};
 use core::ops::Range;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 /// How an [`Allocator`] is made.
@@ -106,8 +106,6 @@ pub struct Allocator<D: Device> {
     frames: Frames<Waiting<D>>,
     /// One more than the frame that is recorded; 0 when no frames are used.
     recorded_end: AtomicU64,
-    /// How many passes of defragmentation were begun.
-    passes: AtomicU64,
     /// Those that may still be in use; looked at for reports alone.
     pools: Mutex<Vec<Weak<Pool<D>>>>,
 }
@@ -132,20 +130,8 @@ impl<D: Device> Allocator<D> {
         let arenas = (0..arenas).map(|_| OnceLock::new()).collect();
         let (id, frames) = (AllocatorId::fresh(), Frames::default());
         let recorded_end = AtomicU64::new(0);
-        let passes = AtomicU64::new(0);
         let pools = Mutex::new(Vec::new());
-        Self {
-            id,
-            supply,
-            options,
-            arena_count,
-            arenas,
-            rankings,
-            frames,
-            recorded_end,
-            passes,
-            pools,
-        }
+        Self { id, supply, options, arena_count, arenas, rankings, frames, recorded_end, pools }
     }
 
     /// Returns what tells this allocator's handles from others'.
@@ -230,12 +216,6 @@ impl<D: Device> Allocator<D> {
         let is_plain = (wish.required | wish.preferred | wish.avoided).is_empty()
             && (wish.access.is_host() || wish.mapping != Mapping::Persistent);
         is_plain.then(|| &self.rankings[wish.access as usize])
-    }
-
-    /// Returns a number that no other pass of defragmentation has.
-    pub(crate) fn next_pass(&self) -> u64 {
-        // Relaxed: only that the numbers differ matters.
-        self.passes.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(crate) fn made_arenas(&self) -> impl Iterator<Item = &Arena<D, Mixed>> {

@@ -75,6 +75,7 @@ use crate::device::{Device, Tiling};
 use crate::division::mixed::{self, Mixed};
 use crate::strategy::Strategy;
 use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// How an allocator is defragmented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +103,7 @@ impl Default for Options {
     }
 }
 
-/// The name of a move. No two moves of an allocator have the same.
+/// The name of a move. No two moves of a process have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MoveId {
     pass: u64,
@@ -200,6 +201,13 @@ pub struct Defragmentation<'a, D: Device> {
     stats: Stats,
 }
 
+/// Returns a number that no other pass of this process has.
+fn fresh_pass() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    // Relaxed: only that the numbers differ matters.
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
 impl<D: Device> Allocator<D> {
     /// Begins a defragmentation. Nothing moves before the first pass.
     ///
@@ -292,7 +300,7 @@ impl<'a, D: Device> Defragmentation<'a, D> {
 
     /// Lists the moves that the arenas have opened.
     fn collect(&mut self) {
-        let pass = self.allocator.next_pass();
+        let pass = fresh_pass();
         self.moves.clear();
         self.tickets.clear();
         for (index, site) in self.sites.iter().enumerate() {

@@ -146,6 +146,30 @@ fn misuse_is_an_error_and_changes_nothing() {
 }
 
 #[test]
+fn a_move_of_another_allocator_is_of_no_pass_here() {
+    let worlds = [1, 10].map(|moves_per_pass_max| {
+        let allocator = allocator(&Sim::preset(Preset::Lavapipe));
+        let live = halves(&allocator, Wish::default());
+        (allocator, live, Options { moves_per_pass_max, ..Options::default() })
+    });
+    let [mut few, mut many] =
+        worlds.each_ref().map(|(allocator, _, options)| allocator.defragment(options).unwrap());
+    let [own] = *few.begin_pass().unwrap() else { panic!("one move is the most") };
+    let others = many.begin_pass().unwrap().to_vec();
+    assert_eq!(others.len(), 10);
+    for id in others.iter().map(|other| other.id) {
+        assert_eq!(few.ignore(id), Err(DefragmentError::WrongPass { id }));
+    }
+    assert_eq!(many.ignore(own.id), Err(DefragmentError::WrongPass { id: own.id }));
+    assert_eq!(few.ignore(own.id), Ok(()));
+    assert_eq!(many.ignore(others[0].id), Ok(()));
+    drop((few, many));
+    for (allocator, live, _) in worlds {
+        end(allocator, live);
+    }
+}
+
+#[test]
 fn a_block_that_cannot_be_mapped_takes_nothing() {
     let sim = Sim::preset(Preset::Lavapipe);
     let allocator = allocator(&sim);
