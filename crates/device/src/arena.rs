@@ -32,7 +32,7 @@ mod vma;
 
 pub use info::AllocationInfo;
 pub use mapping::{Coherence, check_range};
-pub use moves::Refused;
+pub use moves::Mapped;
 pub use packing::{Effort, Left, Outcome, Packing};
 pub use rules::{Neighbours, Rules};
 pub use state::{Kept, State, Tied};

@@ -70,7 +70,7 @@ pub use mover::Mover;
 
 use crate::allocation::{Allocation, AllocationId, HostPointer};
 use crate::allocator::Allocator;
-use crate::arena::{Arena, Left, Outcome, Packing, Refused, Session};
+use crate::arena::{Arena, Left, Mapped, Outcome, Packing, Session};
 use crate::device::{Device, Tiling};
 use crate::division::mixed::{self, Mixed};
 use crate::strategy::Strategy;
@@ -350,10 +350,7 @@ impl<'a, D: Device> Defragmentation<'a, D> {
         let arena = self.sites[site].arena;
         arena.with(|session| {
             arena.expect_live(name)?;
-            session.take_move(number).map_err(|refused| match refused {
-                Refused::Mapped => DefragmentError::Mapped { id: name },
-                Refused::Freed => unreachable!("it lives, so its free was not taken in"),
-            })
+            session.take_move(number).map_err(|Mapped| DefragmentError::Mapped { id: name })
         })?;
         (allocation.memory, allocation.offset) = (target.memory, target.offset);
         allocation.pointer = target.pointer;

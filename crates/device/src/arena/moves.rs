@@ -85,14 +85,9 @@ pub struct Gone {
     pub bytes: u64,
 }
 
-/// Why a move was not taken. Nothing has changed.
+/// A move was not taken, for the allocation's owner has mapped it. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// The allocation was freed.
-    Freed,
-    /// Its owner has mapped it.
-    Mapped,
-}
+pub struct Mapped;
 
 impl Moves {
     /// Returns how many there are.
@@ -214,15 +209,13 @@ impl<D: Device, V: Division> State<D, V> {
 
     /// Lets an allocation, which is live, change to the target of its move. The maps of both places
     /// change sides with it, so no block's count changes.
-    pub fn take_move(&mut self, number: usize) -> Result<(), Refused> {
+    pub fn take_move(&mut self, number: usize) -> Result<(), Mapped> {
         let Move { key, target, course, .. } = self.moves.list[number];
         debug_assert_eq!(course, Course::Open, "a move is taken once");
-        if self.moves.freed.contains(&key.slot) {
-            return Err(Refused::Freed);
-        }
+        debug_assert!(!self.moves.freed.contains(&key.slot), "it lives, so nobody has given it up");
         let entry = self.entry_mut(key.slot);
         if entry.maps > u32::from(entry.is_persistent()) {
-            return Err(Refused::Mapped);
+            return Err(Mapped);
         }
         entry.marks.remove(Marks::MOVING | Marks::FRESH);
         let Place { block, part, offset, .. } = target;
