@@ -450,6 +450,12 @@ impl<'a, D: Device> Defragmentation<'a, D> {
         }
     }
 
+    /// Leaves the moves from this place in the list on for a later pass, which may propose them
+    /// again.
+    fn postpone(&mut self, first: usize) {
+        self.tickets[first..].iter_mut().for_each(|ticket| ticket.answered = true);
+    }
+
     fn pin(&mut self, id: MoveId) {
         let AllocationId { slot, generation, .. } = self.moves[id.index as usize].allocation;
         let site = &mut self.sites[self.tickets[id.index as usize].site];

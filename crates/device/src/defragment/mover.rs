@@ -249,8 +249,14 @@ pub struct Mover<'a, D: Relocate> {
 
 impl<'a, D: Relocate> Mover<'a, D> {
     /// Makes a mover that does the work of a defragmentation. What is not registered stays.
+    ///
+    /// A pass that is open [ends](Defragmentation::end_pass), with all that the device must have
+    /// done for that; the moves in it that were not answered may come again.
     #[must_use]
-    pub fn new(work: Defragmentation<'a, D>) -> Self {
+    pub fn new(mut work: Defragmentation<'a, D>) -> Self {
+        work.postpone(0);
+        // Refused when none is open, which is as good.
+        let _ = work.end_pass();
         Self { work, known: HashMap::new(), frame: None, old: Vec::new() }
     }
 
@@ -305,7 +311,8 @@ impl<'a, D: Relocate> Mover<'a, D> {
     /// # Errors
     ///
     /// [`MoveError`] says what the device refused. Moves before that one stand: the commands are
-    /// to be submitted all the same.
+    /// to be submitted all the same. Those behind it may come again in a later step; it alone stays
+    /// where it is from here on.
     ///
     /// # Safety
     ///
@@ -322,8 +329,9 @@ impl<'a, D: Relocate> Mover<'a, D> {
         if self.frame.is_some() {
             return Ok(Step::Waits);
         }
-        // A pass is open from a step to the completion of its frame, and never beyond.
-        let Ok(moves) = self.work.begin_pass_while(go_on) else { return Ok(Step::Waits) };
+        let Ok(moves) = self.work.begin_pass_while(go_on) else {
+            unreachable!("a pass is open from a step to the completion of its frame, never beyond");
+        };
         let moves = moves.to_vec();
         if moves.is_empty() {
             return Ok(if self.is_done() { Step::Done } else { Step::Moved(0) });
@@ -352,9 +360,12 @@ impl<'a, D: Relocate> Mover<'a, D> {
         swap: &mut impl FnMut(&mut Swap<'_, 'a, D>),
     ) -> Result<usize, MoveError> {
         let mut moved = 0;
-        for one in moves {
+        for (number, one) in moves.iter().enumerate() {
             // SAFETY: The caller promises it.
-            let Some(new) = unsafe { self.copy(one, commands) }? else { continue };
+            let copied = unsafe { self.copy(one, commands) };
+            // What failed stays, or it would be tried for ever.
+            let copied = copied.inspect_err(|_| self.work.postpone(number + 1));
+            let Some(new) = copied? else { continue };
             let (id, allocation) = (one.id, one.allocation);
             let mut offer = Swap { work: &mut self.work, id, allocation, new, old: None };
             swap(&mut offer);

@@ -3,9 +3,9 @@
 use super::{allocator, granular};
 use polder_device::defragment::mover::{NotCopyable, Step};
 use polder_device::defragment::{Mover, Options};
-use polder_device::sim::{BufferInfo, BufferUsage, ImageInfo, ImageUsage, Sim};
+use polder_device::sim::{BufferInfo, BufferUsage, Call, ImageInfo, ImageUsage, Sim};
 use polder_device::{
-    AllocationId, Allocator, Buffer, Effort, Factory, Image, Resource, Strategy, Wish,
+    AllocationId, Allocator, Buffer, DeviceError, Effort, Factory, Image, Resource, Strategy, Wish,
 };
 use std::collections::HashMap;
 
@@ -175,6 +175,105 @@ fn every_call_may_fail_and_all_stays_whole() {
             return;
         }
         assert!(failed <= 1);
+    }
+}
+
+/// Registers all, steps and completes until nothing is left to do; returns how many steps failed.
+fn finish(program: &mut Program, mover: &mut Mover<'_, Sim>) -> u32 {
+    program.register(mover);
+    let mut failed = 0;
+    for frame in 1..1000 {
+        mover.complete(frame - 1);
+        if mover.is_done() {
+            return failed;
+        }
+        failed += u32::from(program.step(mover, frame).is_err());
+    }
+    panic!("it comes to an end");
+}
+
+/// Three blocks, with 8, 2 and 2 buffers: the first has room for the others'.
+fn three_blocks(sim: &Sim, allocator: &Allocator<Sim>) -> Program {
+    let mut program = Program { sim: sim.clone(), buffers: HashMap::new(), images: HashMap::new() };
+    let mut kept = HashMap::from([(0, 8), (1, 2), (2, 2)]);
+    let mut memories = Vec::new();
+    let mut spare = Vec::new();
+    for number in 0..39 {
+        let buffer = allocator.create_buffer(&buffer_info(), &Wish::default()).unwrap();
+        let memory = buffer.allocation().memory();
+        if !memories.contains(&memory) {
+            memories.push(memory);
+        }
+        match kept.get_mut(&(memories.len() - 1)) {
+            Some(left) if *left > 0 => {
+                *left -= 1;
+                let resource = Resource::Buffer(buffer.handle());
+                // SAFETY: This thread alone uses it.
+                unsafe { sim.write_device(resource, 0, &[number; 3000]) }.unwrap();
+                program.buffers.insert(buffer.allocation().id(), (buffer, number));
+            }
+            _ => spare.push(buffer),
+        }
+    }
+    assert_eq!(memories.len(), 3);
+    spare.into_iter().for_each(|buffer| allocator.destroy_buffer(buffer).unwrap());
+    program
+}
+
+#[test]
+fn one_failure_keeps_its_own_block_and_no_other() {
+    for call in [Call::CreateBuffer, Call::Bind] {
+        for failures in 0..3 {
+            let sim = granular();
+            let allocator = allocator(&sim);
+            let mut program = three_blocks(&sim, &allocator);
+            let options = Options { effort: Effort::Fast, ..Options::default() };
+            let mut mover = Mover::new(allocator.defragment(&options).unwrap());
+            // The second is again the first of a step.
+            (0..failures).for_each(|n| sim.fail(call, 1 + n, DeviceError::OutOfHostMemory));
+            assert_eq!(u64::from(finish(&mut program, &mut mover)), failures);
+            assert_eq!(mover.stats().blocks_freed, 2 - failures, "{call:?}");
+            drop(mover);
+            program.check(&allocator);
+            program.end(allocator);
+        }
+    }
+}
+
+#[test]
+fn a_device_that_makes_nothing_lets_the_mover_end() {
+    let sim = granular();
+    let allocator = allocator(&sim);
+    let mut program = Program::new(&sim, &allocator, COUNT);
+    let mut mover = Mover::new(allocator.defragment(&Options::default()).unwrap());
+    for n in 1..1000 {
+        sim.fail(Call::CreateBuffer, n, DeviceError::OutOfHostMemory);
+        sim.fail(Call::CreateImage, n, DeviceError::OutOfHostMemory);
+    }
+    assert!(finish(&mut program, &mut mover) > 0);
+    assert_eq!(mover.stats().moved, 0);
+    sim.clear_failures();
+    drop(mover);
+    program.check(&allocator);
+    program.end(allocator);
+}
+
+#[test]
+fn a_pass_that_was_open_ends_and_its_moves_come_again() {
+    for moves_per_pass_max in [5, u32::MAX] {
+        let sim = granular();
+        let allocator = allocator(&sim);
+        let mut program = Program::new(&sim, &allocator, COUNT);
+        let options = Options { moves_per_pass_max, ..Options::default() };
+        let mut work = allocator.defragment(&options).unwrap();
+        assert!(!work.begin_pass().unwrap().is_empty());
+        let mut mover = Mover::new(work);
+        allocator.check();
+        assert_eq!(finish(&mut program, &mut mover), 0);
+        assert!(mover.stats().blocks_freed > 2, "{:?}", mover.stats());
+        drop(mover);
+        program.check(&allocator);
+        program.end(allocator);
     }
 }
 
