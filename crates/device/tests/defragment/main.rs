@@ -2,6 +2,7 @@
 //! blocks go, limits hold, and misuse is an error that changes nothing.
 
 mod mapped;
+mod meanwhile;
 mod misuse;
 mod mover;
 mod packing;

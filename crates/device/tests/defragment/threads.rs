@@ -1,9 +1,9 @@
 //! Beside other threads' allocations and frees.
 
-use super::misuse::{halves, request};
+use super::misuse::{PERSISTENT, halves, request};
 use super::{allocator, random};
-use polder_device::defragment::Options;
-use polder_device::sim::{Preset, Sim};
+use polder_device::defragment::{Move, Options};
+use polder_device::sim::{Memory, Preset, Sim};
 use polder_device::{Access, AllocationId, Allocator, Strategy, Wish};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,13 +15,24 @@ fn come_and_go(allocator: &Allocator<Sim>, seed: u64, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) || !live.is_empty() {
         let grows = live.len() < most && !stop.load(Ordering::Relaxed);
         if grows && random().is_multiple_of(2) {
-            let wish = Wish::of(Access::HostRandom);
+            // Where none is mapped all its life, the mapping ends now and then.
+            let is_persistent = random().is_multiple_of(32);
+            let wish = if is_persistent { PERSISTENT } else { Wish::of(Access::HostRandom) };
             let needs = request(64 + random() % 4000, wish);
             live.push(allocator.allocate(&needs).unwrap());
         } else if !live.is_empty() {
             let at = random() as usize % live.len();
             allocator.free(live.swap_remove(at)).unwrap();
         }
+    }
+}
+
+/// Copies as a host does, where both places are shown.
+fn copy(one: &Move<Memory>) {
+    if let (Some(source), Some(target)) = (one.source.pointer, one.target.pointer) {
+        // SAFETY: Both are good while the pass is open; the target is reserved, and the source is
+        // the first thread's own.
+        unsafe { target.get().copy_from_nonoverlapping(source.get(), one.size as usize) };
     }
 }
 
@@ -38,7 +49,9 @@ fn beside_other_threads() {
             scope.spawn(move || come_and_go(allocator, seed, stop));
         }
         for round in 0..rounds {
-            let mut live = halves(&allocator, Wish::of(Access::HostRandom));
+            let is_persistent = round % 2 == 0;
+            let wish = if is_persistent { PERSISTENT } else { Wish::of(Access::HostRandom) };
+            let mut live = halves(&allocator, wish);
             let stamp = |id: AllocationId| (u64::from(id.slot) << 32 | 7).to_le_bytes();
             for (id, handle) in &mut live {
                 allocator.write(handle, 0, &stamp(*id)).unwrap();
@@ -55,8 +68,12 @@ fn beside_other_threads() {
                         continue;
                     }
                     let bytes = stamp(one.allocation);
+                    copy(one);
                     work.copied(one.id, handle).unwrap();
-                    allocator.write(handle, 0, &bytes).unwrap();
+                    assert_eq!(allocator.info(handle).unwrap().pointer, one.target.pointer);
+                    if !is_persistent {
+                        allocator.write(handle, 0, &bytes).unwrap();
+                    }
                 }
                 if moves.is_empty() {
                     break;
