@@ -11,6 +11,7 @@
 
 mod frames;
 mod pools;
+mod pressure;
 mod report;
 mod short;
 mod threads;

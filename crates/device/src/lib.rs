@@ -19,6 +19,7 @@ mod handover;
 pub mod handover;
 pub mod owned;
 pub mod planner;
+pub mod pressure;
 pub mod ranges;
 pub mod request;
 pub mod sim;
@@ -48,6 +49,7 @@ pub use error::{
 pub use factory::{Buffer, Factory, Image};
 pub use growth::Growth;
 pub use owned::{Owned, OwnedAllocation, OwnedBuffer, OwnedImage};
+pub use pressure::{Candidate, Pressure, PressureCause, Watermarks};
 pub use ranges::{BufferArena, BufferRange, RangeRequest};
 pub use request::{
     Access, Aliasing, BudgetRule, Lifetime, Mapping, Placement, Request, Search, Wish,

@@ -11,6 +11,7 @@
 
 use crate::device::{Device, DeviceError, DeviceProperties, Heap, HeapBudget, Order};
 use crate::error::{AllocError, Shortage, ShortageCause};
+use crate::pressure::Watch;
 use crate::request::BudgetRule;
 use core::sync::atomic::{AtomicU64, Ordering};
 use polder_core::source::{Bytes, Limited, LimitedError, Source};
@@ -104,6 +105,7 @@ pub struct Supply<D: Device> {
     blocks_of_heaps: Vec<AtomicU64>,
     blocks: AtomicU64,
     known: Known,
+    watch: Watch,
 }
 
 /// What the driver said of its budgets when it was asked last.
@@ -161,6 +163,7 @@ impl<D: Device> Supply<D> {
             blocks_of_heaps: zeros(properties.heaps.len()),
             blocks: AtomicU64::new(0),
             known: Known { heaps: known, blocks_left: AtomicU64::new(0) },
+            watch: Watch::new(properties.heaps.len()),
             device,
             properties,
             heaps,
@@ -261,6 +264,36 @@ impl<D: Device> Supply<D> {
         let less = |left: u64| left.checked_sub(1);
         // None is left: it is to be asked already.
         let _ = self.known.blocks_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
+    /// Returns who is told when memory runs short, and what may go then.
+    pub const fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
+    /// Tells the user when a heap's usage is too high; whether it did. Asks the driver now and
+    /// then, and no lock of an arena is held.
+    pub fn tell_if_full(&self, heap: u32) -> bool {
+        self.watch.is_set() && self.watch.look(heap, self.budget(heap))
+    }
+
+    /// Tells the user that a request found no room; whether another try may find some. Asks the
+    /// driver, and no lock of an arena is held.
+    #[cold]
+    pub fn tell_no_room(&self, heap: u32, size: u64, refusal: Refusal) -> bool {
+        use ShortageCause::{BlockSize, Strategy};
+        let cause = match refusal {
+            // What goes makes no block larger.
+            Refusal::Short(BlockSize { .. } | Strategy { .. }) | Refusal::Device(_) => {
+                return false;
+            }
+            Refusal::Short(cause) => cause,
+        };
+        if !self.watch.is_set() {
+            return false;
+        }
+        self.forget_budgets();
+        self.watch.no_room(heap, self.budget(heap), size, cause)
     }
 
     /// Returns how much of the heap's budget is left, in bytes. Asks the driver.

@@ -55,11 +55,12 @@ impl<D: Device> Freeable<D> for Allocation<D> {
 
 impl<D: Device> Allocator<D> {
     /// Says which frame is being recorded: the driver's budgets are asked for again when somebody
-    /// wants them, and what the owning handles give up from here on waits for
-    /// it.
+    /// wants them, and what the owning handles give up from here on waits for it. Who wants to know
+    /// of it ([`on_pressure`](Self::on_pressure)) is told when a budget has become too small.
     pub fn begin_frame(&self, frame: u64) {
         let end = end_of(frame);
         if self.recorded_end.fetch_max(end, Ordering::Relaxed) < end {
+            self.supply.watch().registry().begin_frame(end - 1);
             self.keep_budgets();
         }
     }

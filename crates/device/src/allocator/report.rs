@@ -1,6 +1,6 @@
 //! What an allocator can tell of itself.
 
-use super::{Allocator, EmptyBlocks};
+use super::Allocator;
 use crate::allocation::Allocation;
 use crate::arena::{AllocationInfo, Arena};
 use crate::choice::names;
@@ -120,17 +120,6 @@ impl<D: Device> Allocator<D> {
     /// When the device has no such heap.
     pub fn budget(&self, heap: u32) -> Budget {
         self.supply.budget(heap)
-    }
-
-    /// Lets the next question about a budget go to the driver, and gives empty blocks back that
-    /// were kept within a budget that is passed.
-    pub(super) fn keep_budgets(&self) {
-        self.supply.forget_budgets();
-        if self.options.empty_blocks == EmptyBlocks::WithinBudget {
-            let heaps = 0..self.properties().heaps.len() as u32;
-            let passed = heaps.filter(|&heap| !self.budget(heap).is_kept());
-            passed.for_each(|heap| self.trim_heap(heap));
-        }
     }
 
     /// Returns what is known of an allocation.

@@ -13,6 +13,14 @@ use polder_core::stats::Stats;
 
 type Outcome<D> = Result<Allocation<D>, Refusal>;
 
+/// The memory types that were tried in vain, each with why.
+#[derive(Clone, Copy)]
+struct Failed {
+    /// The one that suits the request best.
+    best: (u32, Refusal),
+    last: (u32, Refusal),
+}
+
 impl<D: Device> Allocator<D> {
     /// Tells whether a request gets a block of its own wherever there is room.
     #[inline]
@@ -63,8 +71,8 @@ impl<D: Device> Allocator<D> {
         (arena, arena.lock())
     }
 
-    /// Allocates from new blocks and from elsewhere: each memory type in turn; among those that
-    /// are as good as each other, what lies within the budget first.
+    /// Allocates from new blocks and from elsewhere; before it fails, the user may let something
+    /// go.
     #[cold]
     pub(super) fn allocate_slowly(
         &self,
@@ -72,26 +80,53 @@ impl<D: Device> Allocator<D> {
         request: &Request<'_, D>,
     ) -> Result<Allocation<D>, AllocError> {
         expect_possible(request, request.wish.lifetime == Lifetime::General)?;
+        let size = request.requirements.size;
+        let mut found = self.search(ranking, request);
+        if let Err(Failed { best: (memory_type, refusal), .. }) = found
+            && self.supply.tell_no_room(self.supply.heap_of(memory_type), size, refusal)
+        {
+            found = self.search(ranking, request);
+        }
+        match found {
+            Ok(allocation) => {
+                self.tell_if_full(self.supply.heap_of(allocation.memory_type));
+                Ok(allocation)
+            }
+            Err(Failed { last: (memory_type, refusal), .. }) => {
+                Err(shortage(&self.supply, refusal, size, self.account(memory_type)))
+            }
+        }
+    }
+
+    /// Tries each memory type in turn; among those that are as good as each other, what lies
+    /// within the budget first.
+    fn search(&self, ranking: &Ranking, request: &Request<'_, D>) -> Result<Allocation<D>, Failed> {
         let rules: &[_] = match request.wish.budget {
             BudgetRule::Within => &[BudgetRule::Within],
             BudgetRule::Prefer => &[BudgetRule::Within, BudgetRule::Prefer],
         };
         let ranked: Vec<_> = ranking.among(request.requirements.memory_types).collect();
-        let mut last = None;
+        let mut failed: Option<Failed> = None;
         for equals in ranked.chunk_by(|one, other| one.1 == other.1) {
             for &rule in rules {
                 for memory_type in self.in_turn(equals, request) {
                     match self.obtain(memory_type, request, rule) {
                         Ok(allocation) => return Ok(allocation),
-                        Err(Refusal::Device(error)) => return Err(AllocError::Device(error)),
-                        Err(refusal) => last = Some((memory_type, refusal)),
+                        Err(refusal) => {
+                            let last = (memory_type, refusal);
+                            let best = failed.map_or(last, |failed| failed.best);
+                            // Of the best type, what its last way met.
+                            let best = if best.0 == memory_type { last } else { best };
+                            failed = Some(Failed { best, last });
+                            if let Refusal::Device(_) = refusal {
+                                return Err(Failed { best: last, last });
+                            }
+                        }
                     }
                 }
             }
         }
-        let (memory_type, refusal) = last.expect("a valid request has a memory type");
-        let account = self.account(memory_type);
-        Err(shortage(&self.supply, refusal, request.requirements.size, account))
+        Err(failed.expect("a valid request has a memory type"))
     }
 
     /// Equally good types, the one whose heap is least full first. Where the user has said all that

@@ -6,6 +6,7 @@ use crate::allocation::{AllocationId, HostPointer};
 use crate::device::Device;
 use crate::division::Division;
 use crate::error::Misuse;
+use crate::pressure::Candidate;
 
 /// One allocation at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +74,31 @@ impl<D: Device, V: Division> Arena<D, V> {
     pub fn set_user_data(&self, id: AllocationId, user_data: u64) -> Result<(), Misuse> {
         self.with(|session| {
             self.expect_live(id)?;
-            session.change_note(id.slot, |note| note.user_data = user_data);
+            session.change_note(id.slot, |note| {
+                note.user_data = user_data;
+                note.evictable.iter().for_each(|own| own.set_user_data(user_data));
+            });
+            Ok(())
+        })
+    }
+
+    /// Says how soon an allocation may go when memory is short; nothing when it has to stay.
+    pub fn set_evictable(&self, id: AllocationId, priority: Option<f32>) -> Result<(), Misuse> {
+        let memory_type = self.config.memory_type;
+        let heap = self.supply.heap_of(memory_type);
+        self.with(|session| {
+            self.expect_live(id)?;
+            let size = session.entry(id.slot).size;
+            session.change_note(id.slot, |note| match (priority, &note.evictable) {
+                (None, _) => note.evictable = None,
+                (Some(priority), Some(own)) => own.set_priority(priority),
+                (Some(priority), None) => {
+                    let (user_data, last_use) = (note.user_data, 0);
+                    let candidate =
+                        Candidate { id, memory_type, size, priority, last_use, user_data };
+                    note.evictable = Some(self.supply.watch().registry().add(heap, candidate));
+                }
+            });
             Ok(())
         })
     }

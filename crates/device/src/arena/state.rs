@@ -7,6 +7,7 @@ use crate::allocation::HostPointer;
 use crate::device::{Device, Resource};
 use crate::division::{Ask, Division, Part};
 use crate::handover::TakeBack;
+use crate::pressure::Registration;
 use crate::supply::{Grant, Supply};
 use polder_core::stats::Stats;
 use std::backtrace::Backtrace;
@@ -88,18 +89,23 @@ const KEPT_SHARE: u64 = 16;
 /// With each block that becomes empty, this part of what was used of late is forgotten.
 const RECENT_DECAY: u64 = 1024;
 
-/// What is remembered of an allocation for people.
+/// What is remembered of few allocations.
 #[derive(Debug, Default)]
 pub struct Note {
     pub name: Option<Box<str>>,
     pub backtrace: Option<Box<Backtrace>>,
     /// A number of the user's own.
     pub user_data: u64,
+    /// It may go when memory is short.
+    pub evictable: Option<Registration>,
 }
 
 impl Note {
     const fn is_empty(&self) -> bool {
-        self.name.is_none() && self.backtrace.is_none() && self.user_data == 0
+        self.name.is_none()
+            && self.backtrace.is_none()
+            && self.user_data == 0
+            && self.evictable.is_none()
     }
 }
 
@@ -382,7 +388,8 @@ impl<D: Device, V: Division> State<D, V> {
             return;
         }
         let backtrace = backtraces.then(|| Box::new(Backtrace::force_capture()));
-        self.notes.insert(slot, Note { name: name.map(Box::from), backtrace, user_data: 0 });
+        let name = name.map(Box::from);
+        self.notes.insert(slot, Note { name, backtrace, ..Note::default() });
         self.entries[slot as usize].marks |= Marks::NOTED;
     }
 

@@ -182,6 +182,22 @@ impl<D: Device, V: Division> Suballocator<D, V> {
         self.arena.set_user_data(allocation.id(), data)
     }
 
+    /// Says how soon an allocation may go when memory is short, as
+    /// [`Allocator::set_evictable`](crate::Allocator::set_evictable) does. Who is told of it is
+    /// told by the allocator that made the pool; a strategy of its own has nobody to tell.
+    ///
+    /// # Errors
+    ///
+    /// The allocation is another's, or was freed.
+    pub fn set_evictable(
+        &self,
+        allocation: &Allocation<D>,
+        priority: Option<f32>,
+    ) -> Result<(), Misuse> {
+        self.expect_mine(allocation.id())?;
+        self.arena.set_evictable(allocation.id(), priority)
+    }
+
     /// Gives empty blocks back to the device, but for the least number that its setup says.
     pub fn trim(&self) {
         self.arena.trim();
@@ -227,6 +243,32 @@ impl<D: Device, V: Division> Suballocator<D, V> {
         shortage(self.arena.supply(), refusal, size, account)
     }
 
+    /// Takes in the one way, and where memory is short in others: after the empty blocks went back,
+    /// and in the other way if it may change.
+    fn search(
+        &self,
+        request: &Request<'_, D>,
+        alone: bool,
+        may_change: bool,
+    ) -> Result<Allocation<D>, Refusal> {
+        let mut result = self.take(request, alone);
+        if request.wish.placement == Placement::Existing {
+            return result;
+        }
+        if is_short(&result) {
+            // Its own empty blocks may be what fills the heap.
+            self.trim();
+            result = self.take(request, alone);
+        }
+        if is_short(&result) && may_change {
+            let other = self.take(request, !alone);
+            // What the strategy never serves is not why there was nothing.
+            let serves = !matches!(other, Err(Refusal::Short(ShortageCause::Strategy { .. })));
+            result = if serves { other } else { result };
+        }
+        result
+    }
+
     /// Takes from a shared block, if need be a new one, or a block of its own.
     fn take(&self, request: &Request<'_, D>, alone: bool) -> Result<Allocation<D>, Refusal> {
         let rule = request.wish.budget;
@@ -268,22 +310,16 @@ unsafe impl<D: Device, V: Division> Strategy<D> for Suballocator<D, V> {
         let may_be_alone = request.wish.placement == Placement::Auto && !is_ruled;
         let prefers = request.requirements.dedicated == DedicatedWish::Preferred;
         let alone = must_be_alone || may_be_alone && prefers;
-        let mut result = self.take(request, alone);
-        if request.wish.placement == Placement::Existing {
-            return result.map_err(|refusal| self.refuse(refusal, request.requirements.size));
+        let may_change = !must_be_alone && !is_ruled;
+        let mut result = self.search(request, alone, may_change);
+        let size = request.requirements.size;
+        if let Err(refusal) = result {
+            let supply = self.arena.supply();
+            if supply.tell_no_room(supply.heap_of(memory_type), size, refusal) {
+                result = self.search(request, alone, may_change);
+            }
         }
-        if is_short(&result) {
-            // Its own empty blocks may be what fills the heap.
-            self.trim();
-            result = self.take(request, alone);
-        }
-        if is_short(&result) && !must_be_alone && !is_ruled {
-            let other = self.take(request, !alone);
-            // What the strategy never serves is not why there was nothing.
-            let serves = !matches!(other, Err(Refusal::Short(ShortageCause::Strategy { .. })));
-            result = if serves { other } else { result };
-        }
-        result.map_err(|refusal| self.refuse(refusal, request.requirements.size))
+        result.map_err(|refusal| self.refuse(refusal, size))
     }
 
     fn free(&self, allocation: Allocation<D>) -> Result<(), FreeError<Allocation<D>>> {
