@@ -7,7 +7,9 @@
 //! alone: no driver call, no lock that all threads share.
 //!
 //! When memory is short it tries, in this order: a smaller block, what other arenas have, the
-//! empty blocks that were kept, a block of exactly the size, the next memory type.
+//! empty blocks that were kept, a block of exactly the size, the next memory type; what is for the
+//! device alone leaves its memory only where the wish lets it [spill](crate::Spill). Then it asks
+//! who wants to [know](Allocator::on_pressure), and tries once more.
 
 mod frames;
 mod pools;

@@ -3,12 +3,14 @@
 //! A type that lacks what is required, or has what nobody asked for and only special resources
 //! may use, is out. The others cost something for every preference that they miss; the cheapest
 //! comes first, and among equals the driver's order counts, for it puts the better first.
+//! When the best is the device's own memory, and the wish is for that, what is not comes only
+//! where the wish lets it spill.
 
 use crate::device::{
     DedicatedWish, Device, DeviceProperties, MEMORY_TYPES_MAX, MemoryProperties, Requirements,
 };
 use crate::error::{AllocError, Contradiction};
-use crate::request::{Access, Mapping, Placement, Request, Search, Wish};
+use crate::request::{Access, Mapping, Placement, Request, Search, Spill, Wish};
 use core::fmt;
 
 /// Types that only those get who require or prefer them.
@@ -85,6 +87,9 @@ pub enum Verdict {
     Lacks(MemoryProperties),
     /// It is special, and nobody asked for that.
     Special(MemoryProperties),
+    /// It would do, but is not the device's own memory, and the wish lets nothing
+    /// [spill](crate::Spill).
+    Spills,
 }
 
 /// Judges one memory type.
@@ -171,6 +176,38 @@ impl Ranking {
         all.map(|(&index, &cost)| (u32::from(index), cost))
             .filter(move |(index, _)| allowed >> index & 1 == 1)
     }
+
+    /// As [`among`](Self::among), without what the wish lets nothing spill to.
+    pub fn reachable(
+        &self,
+        allowed: u32,
+        properties: &DeviceProperties,
+        wish: &Wish<'_>,
+    ) -> impl Iterator<Item = (u32, u32)> {
+        let best = self.among(allowed).next();
+        let stays = best.is_some_and(|(best, _)| stays_local(wish, properties.has(best)));
+        let is_reached = move |&(index, _): &(u32, u32)| !stays || properties.is_local(index);
+        self.among(allowed).filter(is_reached)
+    }
+
+    /// Returns the best type that a request would get if the wish let it spill.
+    pub fn spill(
+        &self,
+        allowed: u32,
+        properties: &DeviceProperties,
+        wish: &Wish<'_>,
+    ) -> Option<u32> {
+        let reached = self.reachable(allowed, properties, wish);
+        let reached = reached.fold(0, |bits, (index, _)| bits | 1 << index);
+        self.among(allowed & !reached).next().map(|(index, _)| index)
+    }
+}
+
+/// Tells whether memory stays the device's own when that is the best there is.
+fn stays_local(wish: &Wish<'_>, best: MemoryProperties) -> bool {
+    wish.access == Access::DeviceOnly
+        && wish.spill == Spill::Never
+        && best.contains(MemoryProperties::DEVICE_LOCAL)
 }
 
 /// Finds what is wrong with a request, whatever the state of memory. Returns the best of its
@@ -193,14 +230,21 @@ pub fn validate<D: Device>(
         return Err(AllocError::NoMemoryType { memory_types, required });
     };
     if size > properties.room(best) {
-        let types = ranking.among(memory_types).map(|(index, _)| index);
-        let roomiest = types.max_by_key(|&index| properties.room(index)).unwrap_or(best);
-        let (heap, most) = (properties.heap_of(roomiest), properties.room(roomiest));
-        if size > most {
-            return Err(AllocError::TooLarge { size, heap, most });
-        }
+        expect_room(size, properties, ranking.reachable(memory_types, properties, &request.wish))?;
     }
     Ok(best)
+}
+
+/// Refuses a size that is too large for all of `types`.
+#[cold]
+fn expect_room(
+    size: u64,
+    properties: &DeviceProperties,
+    types: impl Iterator<Item = (u32, u32)>,
+) -> Result<(), AllocError> {
+    let rooms = types.map(|(index, _)| (properties.room(index), properties.heap_of(index)));
+    let (most, heap) = rooms.max().expect("there is the best type");
+    if size > most { Err(AllocError::TooLarge { size, heap, most }) } else { Ok(()) }
 }
 
 /// Finds wishes that contradict the resource's needs or each other, in blocks that have an upper
@@ -240,6 +284,16 @@ impl DeviceProperties {
         self.memory_types[memory_type as usize].heap
     }
 
+    /// What a memory type can do.
+    fn has(&self, memory_type: u32) -> MemoryProperties {
+        self.memory_types[memory_type as usize].properties
+    }
+
+    /// Whether a memory type is the device's own memory.
+    fn is_local(&self, memory_type: u32) -> bool {
+        self.has(memory_type).contains(MemoryProperties::DEVICE_LOCAL)
+    }
+
     /// The largest block of a memory type that there can be, in bytes.
     fn room(&self, memory_type: u32) -> u64 {
         let heap = &self.heaps[self.heap_of(memory_type) as usize];
@@ -273,10 +327,19 @@ impl Explanation {
                 (index, kind.properties, judge(kind.properties, is_allowed, wish))
             })
             .collect();
-        types.sort_by_key(|&(index, _, verdict)| match verdict {
+        let order = |&(index, _, verdict): &(u32, MemoryProperties, Verdict)| match verdict {
             Verdict::Fits { cost } => (cost, index),
             _ => (u32::MAX, index),
-        });
+        };
+        let best = types.iter().min_by_key(|one| order(one));
+        let is_fit = |one: &(_, _, Verdict)| matches!(one.2, Verdict::Fits { .. });
+        if best.is_some_and(|best| is_fit(best) && stays_local(wish, best.1)) {
+            let spilt = types.iter_mut().filter(|one| is_fit(one));
+            spilt
+                .filter(|(_, has, _)| !has.contains(MemoryProperties::DEVICE_LOCAL))
+                .for_each(|(.., verdict)| *verdict = Verdict::Spills);
+        }
+        types.sort_by_key(order);
         let Wish { access, required, preferred, avoided, .. } = *wish;
         Self { access, required, preferred, avoided, types }
     }
@@ -292,6 +355,7 @@ impl fmt::Display for Explanation {
                 Verdict::Fits { cost } => write!(f, "fits, {}", self.misses(has, cost)),
                 Verdict::NotAllowed => write!(f, "out, the resource does not allow it"),
                 Verdict::Lacks(what) => write!(f, "out, lacks {}", names(what).join("+")),
+                Verdict::Spills => write!(f, "out, is host memory, and nothing may spill there"),
                 Verdict::Special(what) => {
                     write!(f, "out, {} is only for who asks for it", names(what).join("+"))
                 }

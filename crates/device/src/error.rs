@@ -2,6 +2,7 @@
 
 use crate::allocation::{AllocationId, AllocatorId};
 use crate::device::{DeviceError, MemoryProperties};
+use core::fmt;
 use thiserror::Error;
 
 /// Why no memory was given. Nothing has changed.
@@ -26,7 +27,8 @@ pub enum AllocError {
         required: MemoryProperties,
     },
     /// The size is more than any fitting heap, or the largest block of the device, can hold: the
-    /// request can never succeed.
+    /// request can never succeed. Host memory fits what is for the device alone only where the wish
+    /// lets it [spill](crate::Spill).
     #[error("{size} bytes are more than the {most} that heap {heap} can give in one block")]
     TooLarge {
         /// What was asked for.
@@ -74,7 +76,8 @@ pub enum Contradiction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(
     "no {size} bytes in memory type {memory_type} (heap {heap}): {cause}; budget {budget}, \
-     used {used}, held {held}, largest free region {largest_free}"
+     used {used}, held {held}, largest free region {largest_free}{}",
+    Spilt(self.spill)
 )]
 pub struct Shortage {
     /// What was asked for.
@@ -93,6 +96,21 @@ pub struct Shortage {
     pub held: u64,
     /// The largest free region in any of these blocks.
     pub largest_free: u64,
+    /// The memory type that would be tried next if the wish let it [spill](crate::Spill): host
+    /// memory.
+    pub spill: Option<u32>,
+}
+
+/// What an error says of a memory type that was left out.
+struct Spilt(Option<u32>);
+
+impl fmt::Display for Spilt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(memory_type) => write!(f, "; nothing may spill to memory type {memory_type}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What stands in the way of another block.

@@ -52,7 +52,7 @@ pub use owned::{Owned, OwnedAllocation, OwnedBuffer, OwnedImage};
 pub use pressure::{Candidate, Pressure, PressureCause, Watermarks};
 pub use ranges::{BufferArena, BufferRange, RangeRequest};
 pub use request::{
-    Access, Aliasing, BudgetRule, Lifetime, Mapping, Placement, Request, Search, Wish,
+    Access, Aliasing, BudgetRule, Lifetime, Mapping, Placement, Request, Search, Spill, Wish,
 };
 pub use snapshot::{Leak, LeakReport, Snapshot};
 pub use strategy::{Pool, Strategy};

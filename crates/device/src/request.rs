@@ -9,7 +9,8 @@ pub use polder_core::space::Strategy as Search;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Access {
-    /// The device alone: the fastest memory for it.
+    /// The device alone: the fastest memory for it, and no slower one unless the wish lets it
+    /// [spill](Spill).
     #[default]
     DeviceOnly,
     /// The host writes in order and never reads; the device reads. Uncached memory is best.
@@ -94,6 +95,19 @@ pub enum BudgetRule {
     Within,
 }
 
+/// What becomes of memory for the device alone when the device's own is full.
+///
+/// It counts with [`Access::DeviceOnly`] where some of the device's own memory would do; where there
+/// is none, host memory is no second choice and is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Spill {
+    /// The request fails: what is a few times slower for the rest of its life had better be known.
+    #[default]
+    Never,
+    /// It goes to host memory, which the device reaches over its bus.
+    Allowed,
+}
+
 /// What the user wants of an allocation, beside what the resource needs.
 ///
 /// ```
@@ -124,6 +138,8 @@ pub struct Wish<'a> {
     pub mapping: Mapping,
     /// Whether the budget is a wall.
     pub budget: BudgetRule,
+    /// Whether memory for the device alone may be host memory when the device's own is full.
+    pub spill: Spill,
     /// Where in the blocks to look.
     pub search: Search,
     /// From 0 to 1: what the driver evicts last. Counts for dedicated blocks, where the device
@@ -147,6 +163,7 @@ impl Default for Wish<'_> {
             aliasing: Aliasing::default(),
             mapping: Mapping::default(),
             budget: BudgetRule::default(),
+            spill: Spill::default(),
             search: Search::default(),
             priority: Self::PRIORITY_DEFAULT,
             name: None,

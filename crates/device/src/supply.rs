@@ -369,7 +369,7 @@ pub fn shortage<D: Device>(
         Refusal::Short(cause) => cause,
         Refusal::Device(error) => return AllocError::Device(error),
     };
-    let HeapAccount { memory_type, used, held, largest_free } = account;
+    let HeapAccount { memory_type, used, held, largest_free, spill } = account;
     let heap = supply.heap_of(memory_type);
     let budget = supply.budgets()[heap as usize].budget;
     AllocError::OutOfMemory(Shortage {
@@ -381,6 +381,7 @@ pub fn shortage<D: Device>(
         used,
         held,
         largest_free,
+        spill,
     })
 }
 
@@ -395,4 +396,6 @@ pub struct HeapAccount {
     pub held: u64,
     /// The largest free region in the heap's blocks.
     pub largest_free: u64,
+    /// The memory type that was left out because nothing may spill to it.
+    pub spill: Option<u32>,
 }

@@ -265,6 +265,7 @@ fn lazy_types(types: &[MemoryType]) -> u32 {
 fn without_name(wish: &Wish<'_>) -> Wish<'static> {
     let Wish { access, required, preferred, avoided, memory_types, align, .. } = *wish;
     let Wish { lifetime, placement, aliasing, mapping, budget, search, priority, .. } = *wish;
+    let Wish { spill, .. } = *wish;
     Wish {
         access,
         required,
@@ -277,6 +278,7 @@ fn without_name(wish: &Wish<'_>) -> Wish<'static> {
         aliasing,
         mapping,
         budget,
+        spill,
         search,
         priority,
         name: None,

@@ -93,7 +93,10 @@ impl<D: Device> Allocator<D> {
                 Ok(allocation)
             }
             Err(Failed { last: (memory_type, refusal), .. }) => {
-                Err(shortage(&self.supply, refusal, size, self.account(memory_type)))
+                let allowed = request.requirements.memory_types;
+                let spill = ranking.spill(allowed, self.properties(), &request.wish);
+                let account = HeapAccount { spill, ..self.account(memory_type) };
+                Err(shortage(&self.supply, refusal, size, account))
             }
         }
     }
@@ -105,7 +108,9 @@ impl<D: Device> Allocator<D> {
             BudgetRule::Within => &[BudgetRule::Within],
             BudgetRule::Prefer => &[BudgetRule::Within, BudgetRule::Prefer],
         };
-        let ranked: Vec<_> = ranking.among(request.requirements.memory_types).collect();
+        let allowed = request.requirements.memory_types;
+        let ranked = ranking.reachable(allowed, self.properties(), &request.wish);
+        let ranked: Vec<_> = ranked.collect();
         let mut failed: Option<Failed> = None;
         for equals in ranked.chunk_by(|one, other| one.1 == other.1) {
             for &rule in rules {
@@ -226,7 +231,8 @@ impl<D: Device> Allocator<D> {
     /// The account of a type's heap, for an error.
     fn account(&self, memory_type: u32) -> HeapAccount {
         let heap = self.supply.heap_of(memory_type);
-        let mut account = HeapAccount { memory_type, used: 0, held: 0, largest_free: 0 };
+        let mut account =
+            HeapAccount { memory_type, used: 0, held: 0, largest_free: 0, spill: None };
         for arena in self.made_arenas() {
             if self.supply.heap_of(arena.config().memory_type) == heap {
                 let Stats { used, held, .. } = arena.stats();

@@ -239,7 +239,7 @@ impl<D: Device, V: Division> Suballocator<D, V> {
         let memory_type = self.arena.config().memory_type;
         let Stats { used, held, .. } = self.arena.stats();
         let largest_free = self.arena.largest_free();
-        let account = HeapAccount { memory_type, used, held, largest_free };
+        let account = HeapAccount { memory_type, used, held, largest_free, spill: None };
         shortage(self.arena.supply(), refusal, size, account)
     }
 

@@ -49,6 +49,7 @@ pub const PERSISTENT: Wish<'static> = Wish {
     aliasing: polder_device::Aliasing::Never,
     mapping: Mapping::Persistent,
     budget: polder_device::BudgetRule::Prefer,
+    spill: polder_device::Spill::Never,
     search: polder_device::Search::Quick,
     priority: Wish::PRIORITY_DEFAULT,
     name: Some("mapped"),
