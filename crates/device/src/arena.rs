@@ -419,10 +419,12 @@ impl<D: Device, V: Division> Arena<D, V> {
     ) -> Order<D::Buffer, D::Image, D::Extra> {
         let rules = &self.config.rules;
         let wished = alone.map_or(Wish::PRIORITY_DEFAULT, |request| request.wish.priority);
+        let wished_mask = alone.map_or(0, |request| request.wish.device_mask);
         Order {
             size,
             memory_type: self.config.memory_type,
             priority: rules.priority.unwrap_or(wished),
+            device_mask: if wished_mask == 0 { rules.device_mask } else { wished_mask },
             extra: alone.and_then(|request| request.extra.copied()).or(rules.extra),
             device_address: alone.is_none_or(|request| request.device_address),
             dedicated: alone.filter(|request| request.is_for_one()).and_then(|one| one.resource),

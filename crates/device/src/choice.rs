@@ -248,10 +248,11 @@ fn expect_room(
 }
 
 /// Finds wishes that contradict the resource's needs or each other, in blocks that have an upper
-/// end or not.
+/// end or not and are on these devices of a group.
 pub fn expect_possible<D: Device>(
     request: &Request<'_, D>,
     has_upper_end: bool,
+    devices: u32,
 ) -> Result<(), Contradiction> {
     let Request { requirements, ref wish, .. } = *request;
     let is_existing = wish.placement == Placement::Existing;
@@ -260,6 +261,10 @@ pub fn expect_possible<D: Device>(
     }
     if wish.search == Search::UpperAddress && !has_upper_end {
         return Err(Contradiction::NoUpperEnd);
+    }
+    let mask = wish.device_mask;
+    if mask & !devices != 0 {
+        return Err(Contradiction::DeviceMask { mask, devices });
     }
     Ok(())
 }

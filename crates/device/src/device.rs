@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 /// Most memory types that a device has.
 pub const MEMORY_TYPES_MAX: usize = 32;
+/// Most physical devices in a group.
+pub const DEVICES_MAX: u32 = 32;
 /// Most heaps that a device has.
 pub const HEAPS_MAX: usize = 16;
 
@@ -107,6 +109,44 @@ pub struct DeviceProperties {
     pub memory_types: Vec<MemoryType>,
     /// Its limits.
     pub limits: Limits,
+    /// The physical devices that it is made of.
+    pub group: Group,
+}
+
+/// The physical devices that a device is made of: mostly one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// How many there are, at most [`DEVICES_MAX`].
+    pub devices: u32,
+    /// The heaps of which each of them has its own (`VK_MEMORY_HEAP_MULTI_INSTANCE_BIT`), a bit
+    /// each. A block there has an instance on each device of its mask, under one handle; one of
+    /// another heap is there once. It counts where there are several devices.
+    pub heaps: u32,
+}
+
+impl Default for Group {
+    fn default() -> Self {
+        Self { devices: 1, heaps: 0 }
+    }
+}
+
+impl Group {
+    /// Returns how many instances a block of a heap has at most.
+    #[must_use]
+    pub const fn instances(&self, heap: u32) -> u32 {
+        if self.heaps >> heap & 1 == 1 { self.devices } else { 1 }
+    }
+
+    /// Tells whether a mask names devices of the group; 0 names all.
+    #[must_use]
+    pub const fn has(&self, device_mask: u32) -> bool {
+        device_mask & !mask_of_all(self.devices) == 0
+    }
+}
+
+/// A bit for each of so many devices.
+pub(crate) const fn mask_of_all(devices: u32) -> u32 {
+    u32::MAX >> (DEVICES_MAX - devices)
 }
 
 /// What the driver grants this process of a heap at this moment. Bytes.
@@ -142,6 +182,9 @@ pub struct Order<B, I, X> {
     /// The one resource that will be bound to it, if it is for one; `size` is then exactly what
     /// that needs.
     pub dedicated: Option<Resource<B, I>>,
+    /// The devices of a group that have an instance of it, a bit each, where each has its own of
+    /// the heap; 0 for all.
+    pub device_mask: u32,
     /// What else the user says of it, in the device's own words: export to other processes and the
     /// like.
     pub extra: Option<X>,
@@ -280,6 +323,12 @@ pub unsafe trait Device: Send + Sync + 'static {
     /// Asks the driver what it grants of each heap now; `None` where it cannot say. May be slow:
     /// the heap asks when it is about to take a block, and seldom else.
     fn budgets(&self) -> Option<Vec<HeapBudget>>;
+
+    /// As [`budgets`](Self::budgets), on one device of a group.
+    fn budgets_on(&self, device: u32) -> Option<Vec<HeapBudget>> {
+        debug_assert!(device < self.properties().group.devices, "the group has the device");
+        self.budgets()
+    }
 }
 
 /// What a resource needs of its memory.

@@ -63,6 +63,14 @@ pub enum Contradiction {
     /// block or of a double stack.
     #[error("a stack or a ring has no upper end")]
     NoUpperEnd,
+    /// The mask names devices that the group, or the pool, does not have.
+    #[error("the mask {mask:#b} names others than the devices {devices:#b}")]
+    DeviceMask {
+        /// What was asked for.
+        mask: u32,
+        /// The devices that there are, a bit each.
+        devices: u32,
+    },
     /// The memory is to be mapped, and no access of the host was announced.
     #[error("memory that is mapped needs an access of the host")]
     MappedWithoutHostAccess,

@@ -145,6 +145,10 @@ pub struct Wish<'a> {
     /// From 0 to 1: what the driver evicts last. Counts for dedicated blocks, where the device
     /// has priorities.
     pub priority: f32,
+    /// The devices of a [group](crate::device::Group) that use it, a bit each; 0 for all. A block
+    /// of its own takes memory of these alone; a shared block of the allocator's is on all, one of
+    /// a pool's on those that its rules say.
+    pub device_mask: u32,
     /// A name for reports.
     pub name: Option<&'a str>,
 }
@@ -166,6 +170,7 @@ impl Default for Wish<'_> {
             spill: Spill::default(),
             search: Search::default(),
             priority: Self::PRIORITY_DEFAULT,
+            device_mask: 0,
             name: None,
         }
     }

@@ -10,6 +10,9 @@
 //! with `assert!(sim.violations().is_empty())`. Heaps run full, budgets [move](Sim::set_budget),
 //! and the n-th call of any function [fails](Sim::fail) when a test wants it to.
 //!
+//! A layout may be a [group](crate::device::Group) of several devices; a block's instances have the
+//! same bytes here.
+//!
 //! Only Vulkan's rules about memory are checked, not those about commands. A block with resources
 //! in it is not freed, and resources alias only where they are bound as aliases, though Vulkan
 //! allows more. All calls take one
@@ -30,6 +33,7 @@
 //!     priority: 0.5,
 //!     device_address: false,
 //!     dedicated: None,
+//!     device_mask: 0,
 //!     extra: None,
 //! };
 //! let memory = sim.allocate(&order)?;
@@ -125,6 +129,8 @@ pub struct BlockInfo {
     pub dedicated: Option<SimResource>,
     /// What else was said of it, a number that means nothing.
     pub extra: Option<u64>,
+    /// The devices of a group that have an instance, where each has its own of the heap; else 0.
+    pub device_mask: u32,
     /// Whether it is mapped.
     pub mapped: bool,
 }
@@ -175,14 +181,26 @@ impl Sim {
         self.lock().live()
     }
 
-    /// Returns the bytes in blocks of a heap.
+    /// Returns the bytes in blocks of a heap; on the device that has the most, where each of a
+    /// group has its own.
     ///
     /// # Panics
     ///
     /// If there is no such heap.
     #[must_use]
     pub fn held(&self, heap: u32) -> u64 {
-        self.with_heap(heap, |state| state.held)
+        let states = |states: &mut [HeapState]| states.iter().map(|state| state.held).max();
+        self.with_heap(heap, states).unwrap_or(0)
+    }
+
+    /// Returns the bytes in blocks of a heap that are on one device of a group.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such heap, or no such device.
+    #[must_use]
+    pub fn held_on(&self, heap: u32, device: u32) -> u64 {
+        self.with_heap(heap, |states| states[device as usize].held)
     }
 
     /// Returns what a block was ordered as, or nothing when it does not live.
@@ -236,7 +254,16 @@ impl Sim {
     ///
     /// If there is no such heap.
     pub fn set_budget(&self, heap: u32, budget: Option<u64>) {
-        self.with_heap(heap, |state| state.budget = budget);
+        self.with_heap(heap, |states| states.iter_mut().for_each(|state| state.budget = budget));
+    }
+
+    /// As [`set_budget`](Self::set_budget), on one device of a group.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such heap, or no such device.
+    pub fn set_budget_on(&self, heap: u32, device: u32, budget: Option<u64>) {
+        self.with_heap(heap, |states| states[device as usize].budget = budget);
     }
 
     /// Lets other processes use so many bytes of a heap. They shrink its budget, and what is left
@@ -246,10 +273,11 @@ impl Sim {
     ///
     /// If there is no such heap.
     pub fn set_other_usage(&self, heap: u32, bytes: u64) {
-        self.with_heap(heap, |state| state.other_usage = bytes);
+        let set = |state: &mut HeapState| state.other_usage = bytes;
+        self.with_heap(heap, |states| states.iter_mut().for_each(set));
     }
 
-    fn with_heap<T>(&self, heap: u32, work: impl FnOnce(&mut HeapState) -> T) -> T {
+    fn with_heap<T>(&self, heap: u32, work: impl FnOnce(&mut [HeapState]) -> T) -> T {
         let count = self.layout().properties.heaps.len();
         assert!((heap as usize) < count, "heap {heap} is one of the device's {count}");
         work(&mut self.lock().heaps[heap as usize])

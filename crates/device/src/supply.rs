@@ -9,12 +9,16 @@
 //! 1. The held bytes and blocks of a heap are those of the blocks given and not taken back.
 //! 2. Held bytes never pass the heap's limit, blocks never the device's count.
 
-use crate::device::{Device, DeviceError, DeviceProperties, Heap, HeapBudget, Order};
+mod places;
+
+use crate::device::{
+    Device, DeviceError, DeviceProperties, HeapBudget, MemoryProperties, Order, mask_of_all,
+};
 use crate::error::{AllocError, Shortage, ShortageCause};
 use crate::pressure::Watch;
 use crate::request::BudgetRule;
 use core::sync::atomic::{AtomicU64, Ordering};
-use polder_core::source::{Bytes, Limited, LimitedError, Source};
+use places::Places;
 use std::sync::Arc;
 
 /// Without a budget of the driver's, this share of a heap is taken for one, in percent.
@@ -36,41 +40,8 @@ pub struct Grant<M> {
     pub size: u64,
     /// Number of its memory type.
     pub memory_type: u32,
-}
-
-impl<M> Bytes for Grant<M> {
-    fn size(&self) -> u64 {
-        self.size
-    }
-}
-
-impl<B, I, X> Bytes for Order<B, I, X> {
-    fn size(&self) -> u64 {
-        self.size
-    }
-}
-
-/// The device as the source of blocks, beneath the layers that count and limit.
-#[derive(Debug)]
-struct DeviceSource<D>(Arc<D>);
-
-impl<D: Device> Source for DeviceSource<D> {
-    type Order<'a> = Order<D::Buffer, D::Image, D::Extra>;
-    type Block = Grant<D::Memory>;
-    type Error = DeviceError;
-
-    fn acquire(&self, order: &Self::Order<'_>) -> Result<Self::Block, DeviceError> {
-        let &Order { size, memory_type, .. } = order;
-        let memory = self.0.allocate(order)?;
-        Ok(Grant { memory, size, memory_type })
-    }
-
-    fn release(&self, block: Self::Block) {
-        // SAFETY: A grant is made by `acquire` alone and is no copy, so it is live. The arenas
-        // release one only when no allocation is left in it, and the users' promise on freeing is
-        // that nothing uses the memory any more.
-        unsafe { self.0.free(block.memory) };
-    }
+    /// The devices of a group that have an instance; 0 for the only one.
+    device_mask: u32,
 }
 
 /// Why the supply gave no block. Nothing has changed.
@@ -98,32 +69,15 @@ impl Refusal {
 pub struct Supply<D: Device> {
     device: Arc<D>,
     properties: DeviceProperties,
-    heaps: Vec<Limited<DeviceSource<D>>>,
+    places: Places,
+    /// How many blocks may still come and go before the driver is asked for its budgets again.
+    blocks_left: AtomicU64,
     /// Bytes in blocks of each memory type.
     held_of_types: Vec<AtomicU64>,
     /// How many blocks each heap has.
     blocks_of_heaps: Vec<AtomicU64>,
     blocks: AtomicU64,
-    known: Known,
     watch: Watch,
-}
-
-/// What the driver said of its budgets when it was asked last.
-#[derive(Debug)]
-struct Known {
-    heaps: Vec<KnownHeap>,
-    /// How many blocks may still come and go before the driver is asked again.
-    blocks_left: AtomicU64,
-}
-
-/// Bytes. Each figure stands for itself: who reads while another writes may get one of before and
-/// one of after.
-#[derive(Debug, Default)]
-struct KnownHeap {
-    budget: AtomicU64,
-    usage: AtomicU64,
-    /// What we held then.
-    held: AtomicU64,
 }
 
 /// A heap's budget, and what we have of it.
@@ -151,22 +105,18 @@ impl Budget {
 impl<D: Device> Supply<D> {
     /// Makes a supply; heaps that `limits` says nothing of have none.
     pub fn new(device: Arc<D>, limits: &[Option<u64>]) -> Self {
-        let properties = device.properties().clone();
-        let limit = |heap: usize| limits.get(heap).copied().flatten().unwrap_or(u64::MAX);
-        let heaps = (0..properties.heaps.len())
-            .map(|heap| Limited::new(DeviceSource(device.clone()), limit(heap)))
-            .collect();
+        let mut properties = device.properties().clone();
+        hide_instances(&mut properties);
         let zeros = |count| (0..count).map(|_| AtomicU64::new(0)).collect();
-        let known = (0..properties.heaps.len()).map(|_| KnownHeap::default()).collect();
         Self {
+            places: Places::new(&properties, limits),
+            blocks_left: AtomicU64::new(0),
             held_of_types: zeros(properties.memory_types.len()),
             blocks_of_heaps: zeros(properties.heaps.len()),
             blocks: AtomicU64::new(0),
-            known: Known { heaps: known, blocks_left: AtomicU64::new(0) },
             watch: Watch::new(properties.heaps.len()),
             device,
             properties,
-            heaps,
         }
     }
 
@@ -175,7 +125,8 @@ impl<D: Device> Supply<D> {
         &self.device
     }
 
-    /// Returns what the device answers once and for all, without asking it.
+    /// Returns what the device answers once and for all, without asking it; memory of which a
+    /// block has several instances is not the host's to see.
     pub const fn properties(&self) -> &DeviceProperties {
         &self.properties
     }
@@ -187,7 +138,9 @@ impl<D: Device> Supply<D> {
 
     /// Returns the bytes in blocks of a heap.
     pub fn held(&self, heap: u32) -> u64 {
-        self.heaps[heap as usize].held()
+        let types = self.properties.memory_types.iter().zip(&self.held_of_types);
+        let of_heap = types.filter(|(kind, _)| kind.heap == heap);
+        of_heap.map(|(_, held)| held.load(Ordering::Relaxed)).sum()
     }
 
     /// Returns the bytes in blocks of a memory type, whatever arena they belong to.
@@ -206,64 +159,81 @@ impl<D: Device> Supply<D> {
         self.block_count() < self.properties.limits.block_count_max / 100 * BLOCK_COUNT_PERCENT
     }
 
-    /// Sets the most bytes that may be held of a heap from here on.
+    /// Sets the most bytes that may be held of a heap from here on, of each of its instances.
     pub fn set_limit(&self, heap: u32, limit: u64) {
-        self.heaps[heap as usize].set_limit(limit);
+        self.places.set_limit(heap, limit);
     }
 
     /// Returns the most bytes that may be held of a heap.
     pub fn limit(&self, heap: u32) -> u64 {
-        self.heaps[heap as usize].limit()
+        self.places.limit(heap)
     }
 
-    /// Returns each heap's budget and usage: the driver's, or an estimate. Asks the driver.
-    pub fn budgets(&self) -> Vec<HeapBudget> {
-        self.device.budgets().unwrap_or_else(|| {
-            let estimate = |(heap, source): (&Heap, &Limited<_>)| HeapBudget {
+    /// Returns the budget and usage of each heap on one device: the driver's, or an estimate. Asks
+    /// the driver.
+    fn budgets_on(&self, device: u32) -> Vec<HeapBudget> {
+        self.device.budgets_on(device).unwrap_or_else(|| {
+            let heaps = (0..).zip(&self.properties.heaps);
+            let estimate = heaps.map(|(index, heap)| HeapBudget {
                 budget: heap.size / 100 * BUDGET_PERCENT,
-                usage: source.held(),
-            };
-            self.properties.heaps.iter().zip(&self.heaps).map(estimate).collect()
+                usage: self.places.held(index, device),
+            });
+            estimate.collect()
         })
     }
 
-    /// Returns a heap's budget and what we have of it. Asks the driver now and then.
+    /// Returns each heap's budget and usage, those of the device that has the least left. Asks the
+    /// driver.
+    pub fn budgets(&self) -> Vec<HeapBudget> {
+        let mut tightest = self.budgets_on(0);
+        for device in 1..self.properties.group.devices {
+            for (heap, other) in self.budgets_on(device).into_iter().enumerate() {
+                let own = self.properties.group.instances(heap as u32) > 1;
+                if own && left(&other) < left(&tightest[heap]) {
+                    tightest[heap] = other;
+                }
+            }
+        }
+        tightest
+    }
+
+    /// Returns a heap's budget and what we have of it, of the device that has the least left. Asks
+    /// the driver now and then.
     pub fn budget(&self, heap: u32) -> Budget {
+        let budgets = self.places.devices(heap, 0).map(|device| self.budget_on(heap, device));
+        let left = |one: &Budget| i128::from(one.budget) - i128::from(one.usage);
+        budgets.min_by_key(left).expect("a heap is some device's")
+    }
+
+    /// Returns a heap's budget on one device and what we have of it. Asks the driver now and then.
+    pub fn budget_on(&self, heap: u32, device: u32) -> Budget {
         // Acquire: `refresh` has written the figures before it says that they are known.
-        if self.known.blocks_left.load(Ordering::Acquire) == 0 {
+        if self.blocks_left.load(Ordering::Acquire) == 0 {
             self.refresh();
         }
         // Relaxed, here and below: the figures are of about this moment, and guard nothing.
-        let KnownHeap { budget, usage, held } = &self.known.heaps[heap as usize];
-        let now = self.held(heap);
-        let before = held.load(Ordering::Relaxed);
-        let usage = usage.load(Ordering::Relaxed).saturating_add(now).saturating_sub(before);
         let blocks = self.blocks_of_heaps[heap as usize].load(Ordering::Relaxed);
-        Budget { budget: budget.load(Ordering::Relaxed), usage, held: now, blocks }
+        Budget { blocks, ..self.places.budget(heap, device) }
     }
 
     /// Lets the next question about a budget go to the driver.
     pub fn forget_budgets(&self) {
-        self.known.blocks_left.store(0, Ordering::Relaxed);
+        self.blocks_left.store(0, Ordering::Relaxed);
     }
 
     #[cold]
     fn refresh(&self) {
-        let held: Vec<_> = self.heaps.iter().map(Limited::held).collect();
-        for ((known, new), held) in self.known.heaps.iter().zip(self.budgets()).zip(held) {
-            known.budget.store(new.budget, Ordering::Relaxed);
-            known.usage.store(new.usage, Ordering::Relaxed);
-            known.held.store(held, Ordering::Relaxed);
-        }
-        // Release, for `budget`: who finds that the figures are known finds them.
-        self.known.blocks_left.store(KNOWN_FOR_BLOCKS, Ordering::Release);
+        let devices = self.properties.group.devices;
+        self.places.learn(devices, |device| self.budgets_on(device));
+        // Release, for `budget_on`: who finds that the figures are known finds them.
+        self.blocks_left.store(KNOWN_FOR_BLOCKS, Ordering::Release);
     }
 
     /// Counts a block that came or went.
     fn count_change(&self) {
         let less = |left: u64| left.checked_sub(1);
         // None is left: it is to be asked already.
-        let _ = self.known.blocks_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        let _ = self.blocks_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
     /// Returns who is told when memory runs short, and what may go then.
@@ -296,10 +266,11 @@ impl<D: Device> Supply<D> {
         self.watch.no_room(heap, self.budget(heap), size, cause)
     }
 
-    /// Returns how much of the heap's budget is left, in bytes. Asks the driver.
-    pub fn budget_left(&self, heap: u32) -> u64 {
-        let HeapBudget { budget, usage } = self.budgets()[heap as usize];
-        budget.saturating_sub(usage)
+    /// Returns how much of a heap's budget is left on the devices of a mask, in bytes. Asks the
+    /// driver.
+    fn budget_left(&self, heap: u32, mask: u32) -> u64 {
+        let budgets = self.places.devices(heap, mask).map(|device| self.budgets_on(device));
+        budgets.map(|of_device| left(&of_device[heap as usize])).min().unwrap_or(0)
     }
 
     /// Takes a block from the device.
@@ -309,12 +280,18 @@ impl<D: Device> Supply<D> {
         rule: BudgetRule,
     ) -> Result<Grant<D::Memory>, Refusal> {
         let limits = &self.properties.limits;
-        let heap = self.heap_of(order.memory_type);
+        let &Order { size, memory_type, .. } = order;
+        let heap = self.heap_of(memory_type);
         let size_max = limits.block_size_max.min(self.properties.heaps[heap as usize].size);
-        if order.size > size_max {
+        if size > size_max {
             return Err(Refusal::Short(ShortageCause::BlockSize { size_max }));
         }
-        if rule == BudgetRule::Within && self.budget_left(heap) < order.size {
+        let device_mask = match self.properties.group.instances(heap) {
+            1 => 0,
+            devices if order.device_mask == 0 => mask_of_all(devices),
+            _ => order.device_mask,
+        };
+        if rule == BudgetRule::Within && self.budget_left(heap, device_mask) < size {
             return Err(Refusal::Short(ShortageCause::Budget));
         }
         // Relaxed, here and below: a count that races against itself alone.
@@ -323,38 +300,58 @@ impl<D: Device> Supply<D> {
             let count_max = limits.block_count_max;
             return Err(Refusal::Short(ShortageCause::BlockCount { count_max }));
         }
-        let grant = self.heaps[heap as usize].acquire(order).map_err(|error| {
+        if let Err(limit) = self.places.reserve(heap, device_mask, size) {
+            self.blocks.fetch_sub(1, Ordering::Relaxed);
+            return Err(Refusal::Short(ShortageCause::Limit { limit }));
+        }
+        let memory = self.device.allocate(&Order { device_mask, ..*order }).map_err(|error| {
+            self.places.release(heap, device_mask, size);
             self.blocks.fetch_sub(1, Ordering::Relaxed);
             refusal(error, limits.block_count_max)
         })?;
-        self.held_of_types[grant.memory_type as usize].fetch_add(grant.size, Ordering::Relaxed);
+        self.held_of_types[memory_type as usize].fetch_add(size, Ordering::Relaxed);
         self.blocks_of_heaps[heap as usize].fetch_add(1, Ordering::Relaxed);
         self.count_change();
-        Ok(grant)
+        Ok(Grant { memory, size, memory_type, device_mask })
     }
 
     /// Gives a block back to the device.
     pub fn release(&self, grant: Grant<D::Memory>) {
-        self.held_of_types[grant.memory_type as usize].fetch_sub(grant.size, Ordering::Relaxed);
-        let heap = self.heap_of(grant.memory_type) as usize;
-        self.heaps[heap].release(grant);
-        self.blocks_of_heaps[heap].fetch_sub(1, Ordering::Relaxed);
+        let Grant { memory, size, memory_type, device_mask } = grant;
+        self.held_of_types[memory_type as usize].fetch_sub(size, Ordering::Relaxed);
+        // SAFETY: A grant is made by `acquire` alone and is no copy, so it is live. The arenas
+        // release one only when no allocation is left in it, and the users' promise on freeing is
+        // that nothing uses the memory any more.
+        unsafe { self.device.free(memory) };
+        let heap = self.heap_of(memory_type);
+        self.places.release(heap, device_mask, size);
+        self.blocks_of_heaps[heap as usize].fetch_sub(1, Ordering::Relaxed);
         self.blocks.fetch_sub(1, Ordering::Relaxed);
         self.count_change();
     }
 }
 
-fn refusal(error: LimitedError<DeviceError>, count_max: u64) -> Refusal {
+/// What a budget leaves, in bytes.
+fn left(budget: &HeapBudget) -> u64 {
+    budget.budget.saturating_sub(budget.usage)
+}
+
+/// Takes from the host's sight what it cannot map: Vulkan maps no block with several instances.
+fn hide_instances(properties: &mut DeviceProperties) {
+    let group = properties.group;
+    let of_host = MemoryProperties::HOST_VISIBLE
+        | MemoryProperties::HOST_COHERENT
+        | MemoryProperties::HOST_CACHED;
+    let types = properties.memory_types.iter_mut();
+    types.filter(|kind| group.instances(kind.heap) > 1).for_each(|kind| kind.properties -= of_host);
+}
+
+fn refusal(error: DeviceError, count_max: u64) -> Refusal {
     use DeviceError::{OutOfDeviceMemory, OutOfHostMemory, TooManyBlocks};
     match error {
-        LimitedError::Limit { limit, .. } => Refusal::Short(ShortageCause::Limit { limit }),
-        LimitedError::Inner(OutOfDeviceMemory | OutOfHostMemory) => {
-            Refusal::Short(ShortageCause::Driver)
-        }
-        LimitedError::Inner(TooManyBlocks) => {
-            Refusal::Short(ShortageCause::BlockCount { count_max })
-        }
-        LimitedError::Inner(error) => Refusal::Device(error),
+        OutOfDeviceMemory | OutOfHostMemory => Refusal::Short(ShortageCause::Driver),
+        TooManyBlocks => Refusal::Short(ShortageCause::BlockCount { count_max }),
+        error => Refusal::Device(error),
     }
 }
 

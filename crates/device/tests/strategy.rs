@@ -297,6 +297,7 @@ fn order(size: u64) -> SimOrder {
         priority: 0.5,
         device_address: false,
         dedicated: None,
+        device_mask: 0,
         extra: None,
     }
 }

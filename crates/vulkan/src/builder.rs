@@ -42,6 +42,7 @@ pub struct Builder<'a> {
     pub(crate) physical_device: vk::PhysicalDevice,
     pub(crate) device: &'a ash::Device,
     pub(crate) features: Features,
+    pub(crate) group: Option<&'a [vk::PhysicalDevice]>,
     pub(crate) host: Option<vk::AllocationCallbacks<'static>>,
     pub(crate) block_callbacks: Option<Box<dyn BlockCallbacks>>,
     pub(crate) exports: Vec<vk::ExternalMemoryHandleTypeFlags>,
@@ -61,11 +62,25 @@ impl<'a> Builder<'a> {
             physical_device,
             device,
             features,
+            group: None,
             host: None,
             block_callbacks: None,
             exports: Vec::new(),
             properties2: None,
         }
+    }
+
+    /// Says from which group of physical devices the device was made
+    /// (`VkDeviceGroupDeviceCreateInfo`), in their order: shared blocks are on all of them where
+    /// each has its own of the heap, others where [`Wish::device_mask`](polder_device::Wish) or a
+    /// pool's rules say. Budgets are asked of each.
+    ///
+    /// On a group without `subsetAllocation` the driver may take memory of all devices whatever the
+    /// mask; then a mask saves nothing, and what is held on a device is more than is counted. The
+    /// pages of sparse resources are bound on the first device alone.
+    pub const fn group(mut self, physical_devices: &'a [vk::PhysicalDevice]) -> Self {
+        self.group = Some(physical_devices);
+        self
     }
 
     /// Lets the driver take the host memory for blocks, buffers and images by the program's own
@@ -103,6 +118,10 @@ impl<'a> Builder<'a> {
 
     /// Makes the heap's view of the device; asks it for its properties and takes nothing from it.
     ///
+    /// # Panics
+    ///
+    /// When a group has no device, more than 32, or several without Vulkan 1.1.
+    ///
     /// # Safety
     ///
     /// Beside all that [`Vulkan::new`] asks for:
@@ -113,6 +132,8 @@ impl<'a> Builder<'a> {
     /// - Handles named for a memory type are such as the device exports together, of each block of
     ///   that type that is taken; every buffer and image that comes to lie there was made with one
     ///   of them in its create info's chain (`VkExternalMemoryBufferCreateInfo` and its sister).
+    /// - The device was made from the group that is named, if one is, and its first physical device
+    ///   is the one that [`new`](Self::new) was given.
     /// - The functions of the instance extension were loaded from `instance`, which has it.
     #[must_use]
     pub unsafe fn build(self) -> Vulkan {

@@ -79,8 +79,8 @@ impl Chain {
     ///   structures live and nobody writes them.
     /// - Each of them may extend `VkMemoryAllocateInfo`, its feature is enabled on the device, and
     ///   none is a structure that this crate chains: those for a dedicated block, for the device
-    ///   address, for the priority and, beside [`Extra::export`] and [`Extra::import`], for the
-    ///   export and the import.
+    ///   address and mask, for the priority and, beside [`Extra::export`] and [`Extra::import`],
+    ///   for the export and the import.
     /// - Every block that is ordered with them is valid usage with them. One order may become
     ///   several, while memory is short: what is good for one block alone, as an import of a file
     ///   descriptor is, belongs into [`Extra::import`].

@@ -2,24 +2,25 @@
 
 use crate::features::Features;
 use ash::vk;
-use polder_device::device::{DeviceKind, Heap, Limits, MemoryType};
+use polder_device::device::{DeviceKind, Group, Heap, Limits, MemoryType};
 use polder_device::{DeviceProperties, MemoryProperties};
 
 /// What every device gives in one block, where it cannot be asked (beneath Vulkan 1.1): the least
 /// value that Vulkan allows for `maxMemoryAllocationSize`.
 const BLOCK_SIZE_MAX_LEAST: u64 = 1 << 30;
 
-/// Asks a physical device for what never changes.
+/// Asks a group of physical devices, which are alike, for what never changes.
 ///
 /// # Safety
 ///
-/// - `instance` is live, and `physical_device` is one of its.
-/// - Both have the version that `features` names.
+/// - `instance` is live, and each of `physical_devices`, at least one, is one of its.
+/// - All have the version that `features` names.
 pub(crate) unsafe fn ask(
     instance: &ash::Instance,
-    physical_device: vk::PhysicalDevice,
+    physical_devices: &[vk::PhysicalDevice],
     features: &Features,
 ) -> DeviceProperties {
+    let physical_device = physical_devices[0];
     // SAFETY: The caller promises that the instance is live and the physical device its own.
     let device = unsafe { instance.get_physical_device_properties(physical_device) };
     // SAFETY: As above.
@@ -36,6 +37,7 @@ pub(crate) unsafe fn ask(
         heaps: memory.memory_heaps_as_slice().iter().map(heap).collect(),
         memory_types: memory.memory_types_as_slice().iter().map(memory_type).collect(),
         limits: limits(&device.limits, block_size_max),
+        group: group(physical_devices.len() as u32, memory.memory_heaps_as_slice()),
     }
 }
 
@@ -107,6 +109,15 @@ fn kind(device_type: vk::PhysicalDeviceType) -> DeviceKind {
     }
 }
 
+/// The heaps of which each of so many devices has its own; none, where there is one device.
+fn group(devices: u32, heaps: &[vk::MemoryHeap]) -> Group {
+    let is_own = |heap: &vk::MemoryHeap| {
+        devices > 1 && heap.flags.contains(vk::MemoryHeapFlags::MULTI_INSTANCE)
+    };
+    let heaps = heaps.iter().rev().fold(0, |bits, heap| bits << 1 | u32::from(is_own(heap)));
+    Group { devices, heaps }
+}
+
 fn heap(heap: &vk::MemoryHeap) -> Heap {
     let device_local = heap.flags.contains(vk::MemoryHeapFlags::DEVICE_LOCAL);
     Heap { size: heap.size, device_local }
@@ -131,6 +142,15 @@ fn limits(limits: &vk::PhysicalDeviceLimits, block_size_max: u64) -> Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_group_has_the_heaps_with_several_instances() {
+        let heap = |flags| vk::MemoryHeap { size: 1, flags };
+        let own = vk::MemoryHeapFlags::DEVICE_LOCAL | vk::MemoryHeapFlags::MULTI_INSTANCE;
+        let heaps = [heap(vk::MemoryHeapFlags::empty()), heap(own), heap(own)];
+        assert_eq!(group(2, &heaps), Group { devices: 2, heaps: 0b110 });
+        assert_eq!(group(1, &heaps), Group::default(), "one device has one instance of all");
+    }
 
     #[test]
     fn types_behind_a_switch_are_usable_only_when_it_is_on() {

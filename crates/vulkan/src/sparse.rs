@@ -265,7 +265,7 @@ fn lazy_types(types: &[MemoryType]) -> u32 {
 fn without_name(wish: &Wish<'_>) -> Wish<'static> {
     let Wish { access, required, preferred, avoided, memory_types, align, .. } = *wish;
     let Wish { lifetime, placement, aliasing, mapping, budget, search, priority, .. } = *wish;
-    let Wish { spill, .. } = *wish;
+    let Wish { spill, device_mask, .. } = *wish;
     Wish {
         access,
         required,
@@ -281,6 +281,7 @@ fn without_name(wish: &Wish<'_>) -> Wish<'static> {
         spill,
         search,
         priority,
+        device_mask,
         name: None,
     }
 }

@@ -23,7 +23,8 @@ use crate::resources::load_address;
 use ash::vk;
 use core::fmt;
 use core::ptr::NonNull;
-use polder_device::device::{Heap, HeapBudget, MappedRange, Order};
+use core::slice;
+use polder_device::device::{DEVICES_MAX, Heap, HeapBudget, MappedRange, Order};
 use polder_device::{Device, DeviceError, DeviceProperties, Resource};
 
 /// Most ranges that one call of the driver flushes; they lie on the stack.
@@ -34,7 +35,8 @@ const RANGES_PER_CALL_MAX: usize = 16;
 /// It owns no Vulkan object: dropping it destroys nothing.
 pub struct Vulkan {
     instance: ash::Instance,
-    physical_device: vk::PhysicalDevice,
+    /// Those that the device is made of, in its own order: mostly one.
+    physical_devices: Box<[vk::PhysicalDevice]>,
     device: ash::Device,
     features: Features,
     properties: DeviceProperties,
@@ -89,9 +91,13 @@ impl Vulkan {
     /// As for [`Builder::build`].
     pub(crate) unsafe fn of(builder: Builder<'_>) -> Self {
         let Builder { instance, physical_device, device, features, .. } = builder;
-        // SAFETY: The caller promises that the instance is live, that the physical device is its,
-        // and that `features` names no version that they lack.
-        let properties = unsafe { properties::ask(instance, physical_device, &features) };
+        let physical_devices = builder.group.unwrap_or(slice::from_ref(&physical_device));
+        let count = physical_devices.len();
+        assert!((1..=DEVICES_MAX as usize).contains(&count), "a group has 1 to 32 devices");
+        assert!(count == 1 || features.is_1_1(), "groups came with Vulkan 1.1");
+        // SAFETY: The caller promises that the instance is live, that the physical devices are
+        // its, and that `features` names no version that they lack.
+        let properties = unsafe { properties::ask(instance, physical_devices, &features) };
         // SAFETY: As above.
         let buffer_size_max =
             unsafe { properties::buffer_size_max(instance, physical_device, &features) };
@@ -115,7 +121,7 @@ impl Vulkan {
             address: load_address(instance, device, &features),
             memory_properties2,
             instance: instance.clone(),
-            physical_device,
+            physical_devices: physical_devices.into(),
             device: device.clone(),
             features,
             properties,
@@ -175,11 +181,11 @@ impl Vulkan {
     pub(crate) fn limits(&self) -> vk::PhysicalDeviceLimits {
         // SAFETY: `new`'s caller promises that the instance lives as long as this and that the
         // physical device is its.
-        unsafe { self.instance.get_physical_device_properties(self.physical_device) }.limits
+        unsafe { self.instance.get_physical_device_properties(self.physical_devices[0]) }.limits
     }
 
     pub(crate) const fn physical(&self) -> (&ash::Instance, vk::PhysicalDevice) {
-        (&self.instance, self.physical_device)
+        (&self.instance, self.physical_devices[0])
     }
 
     /// Checks what Vulkan leaves to the caller of `vkAllocateMemory`.
@@ -197,10 +203,36 @@ impl Vulkan {
         if !(0.0..=1.0).contains(&order.priority) {
             return invalid("a priority lies between 0 and 1");
         }
+        if order.device_mask != 0 && !self.features.is_1_1() {
+            return invalid("device masks came with Vulkan 1.1");
+        }
+        if !self.properties.group.has(order.device_mask) {
+            return invalid("a device mask names devices of the group");
+        }
         if order.size > self.properties.heaps[memory_type.heap as usize].size {
             return Err(DeviceError::OutOfDeviceMemory);
         }
         Ok(())
+    }
+}
+
+/// What a block is ordered with beside its size and type.
+impl Vulkan {
+    fn flags(
+        &self,
+        order: &Order<vk::Buffer, vk::Image, Extra>,
+    ) -> Option<vk::MemoryAllocateFlagsInfo<'static>> {
+        let mut flags = vk::MemoryAllocateFlags::empty();
+        // Blocks that are shared are ordered for every buffer; without the feature there is no
+        // buffer with an address.
+        if order.device_address && self.features.device_address {
+            flags |= vk::MemoryAllocateFlags::DEVICE_ADDRESS;
+        }
+        if order.device_mask != 0 {
+            flags |= vk::MemoryAllocateFlags::DEVICE_MASK;
+        }
+        let info = vk::MemoryAllocateFlagsInfo::default().device_mask(order.device_mask);
+        (!flags.is_empty()).then(|| info.flags(flags))
     }
 }
 
@@ -232,11 +264,7 @@ unsafe impl Device for Vulkan {
         self.check(order)?;
         let resource = order.dedicated.filter(|_| self.requirements2.is_some());
         let mut dedicated = resource.map(dedicated_info);
-        // Blocks that are shared are ordered for every buffer; without the feature there is no
-        // buffer with an address.
-        let mut flags = (order.device_address && self.features.device_address).then(|| {
-            vk::MemoryAllocateFlagsInfo::default().flags(vk::MemoryAllocateFlags::DEVICE_ADDRESS)
-        });
+        let mut flags = self.flags(order);
         let mut priority = self
             .features
             .memory_priority
@@ -320,12 +348,16 @@ unsafe impl Device for Vulkan {
     }
 
     fn budgets(&self) -> Option<Vec<HeapBudget>> {
+        self.budgets_on(0)
+    }
+
+    fn budgets_on(&self, device: u32) -> Option<Vec<HeapBudget>> {
         let ask = self.memory_properties2.filter(|_| self.features.memory_budget)?;
         let mut answer = vk::PhysicalDeviceMemoryBudgetPropertiesEXT::default();
         let mut properties = vk::PhysicalDeviceMemoryProperties2::default().push_next(&mut answer);
         // SAFETY: `new`'s caller promises that instance and physical device are live, and that
         // the extensions are there; the function is that of Vulkan 1.1 or of the instance's own.
-        unsafe { ask(self.physical_device, &mut properties) };
+        unsafe { ask(self.physical_devices[device as usize], &mut properties) };
         let heaps = self.properties.heaps.iter().zip(answer.heap_budget).zip(answer.heap_usage);
         // Vulkan says that no budget is zero or passes its heap; some drivers have not filled
         // theirs, which is as if they could not say.

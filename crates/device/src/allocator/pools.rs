@@ -49,8 +49,8 @@ impl<D: Device> Allocator<D> {
     ///
     /// # Panics
     ///
-    /// When the device has no such memory type, an alignment is no power of two, or a block's size
-    /// is zero.
+    /// When the device has no such memory type, an alignment is no power of two, a block's size is
+    /// zero, or the mask names devices that are not in the group.
     pub fn create_pool(
         &self,
         setup: &PoolSetup<D>,

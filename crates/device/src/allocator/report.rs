@@ -122,6 +122,17 @@ impl<D: Device> Allocator<D> {
         self.supply.budget(heap)
     }
 
+    /// Returns a heap's budget on one device of a [group](crate::device::Group), as
+    /// [`budget`](Self::budget) does; that returns the one of the device with the least left. A heap
+    /// that the devices share has one budget for all.
+    ///
+    /// # Panics
+    ///
+    /// When the device has no such heap.
+    pub fn budget_on(&self, heap: u32, device: u32) -> Budget {
+        self.supply.budget_on(heap, device)
+    }
+
     /// Returns what is known of an allocation.
     ///
     /// ```

@@ -4,7 +4,7 @@ use super::{Allocator, threads};
 use crate::allocation::Allocation;
 use crate::arena::{Arena, Session};
 use crate::choice::{Ranking, expect_possible};
-use crate::device::{DedicatedWish, Device};
+use crate::device::{DedicatedWish, Device, mask_of_all};
 use crate::division::mixed::Mixed;
 use crate::error::{AllocError, ShortageCause};
 use crate::request::{Access, BudgetRule, Lifetime, Placement, Request};
@@ -79,7 +79,8 @@ impl<D: Device> Allocator<D> {
         ranking: &Ranking,
         request: &Request<'_, D>,
     ) -> Result<Allocation<D>, AllocError> {
-        expect_possible(request, request.wish.lifetime == Lifetime::General)?;
+        let devices = mask_of_all(self.properties().group.devices);
+        expect_possible(request, request.wish.lifetime == Lifetime::General, devices)?;
         let size = request.requirements.size;
         let mut found = self.search(ranking, request);
         if let Err(Failed { best: (memory_type, refusal), .. }) = found

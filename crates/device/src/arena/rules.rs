@@ -6,7 +6,7 @@
 
 use super::{Arena, Session};
 use crate::allocation::Allocation;
-use crate::device::Device;
+use crate::device::{Device, mask_of_all};
 use crate::division::Division;
 use crate::error::ShortageCause;
 use crate::growth::Growth;
@@ -40,6 +40,8 @@ pub struct Rules<X> {
     pub align: u64,
     /// Whether the granularity counts.
     pub neighbours: Neighbours,
+    /// The devices of a [group](crate::device::Group) that have the blocks, a bit each; 0 for all.
+    pub device_mask: u32,
     /// What else is said of every block.
     pub extra: Option<X>,
 }
@@ -54,6 +56,7 @@ impl<X> Default for Rules<X> {
             priority: None,
             align: 1,
             neighbours: Neighbours::default(),
+            device_mask: 0,
             extra: None,
         }
     }
@@ -76,6 +79,14 @@ impl<D: Device, V: Division> Arena<D, V> {
                 Err(Refusal::Short(ShortageCause::Limit { limit }))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// The devices of a group that have its blocks, a bit each.
+    pub fn devices(&self) -> u32 {
+        match self.config.rules.device_mask {
+            0 => mask_of_all(self.supply.properties().group.devices),
+            mask => mask,
         }
     }
 

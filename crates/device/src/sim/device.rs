@@ -72,7 +72,11 @@ unsafe impl Device for Sim {
     }
 
     fn budgets(&self) -> Option<Vec<HeapBudget>> {
-        let budgets = self.call(Call::Budgets, |layout, state| Ok(state.budgets(layout)));
+        self.budgets_on(0)
+    }
+
+    fn budgets_on(&self, device: u32) -> Option<Vec<HeapBudget>> {
+        let budgets = self.call(Call::Budgets, |layout, state| Ok(state.budgets(layout, device)));
         budgets.ok().filter(|_| self.layout().memory_budget)
     }
 }

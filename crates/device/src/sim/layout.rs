@@ -2,8 +2,8 @@
 
 use super::resources::ResourceRules;
 use crate::device::{
-    DeviceKind, DeviceProperties, HEAPS_MAX, Heap, Limits, MEMORY_TYPES_MAX, MemoryProperties,
-    MemoryType,
+    DEVICES_MAX, DeviceKind, DeviceProperties, Group, HEAPS_MAX, Heap, Limits, MEMORY_TYPES_MAX,
+    MemoryProperties, MemoryType,
 };
 use thiserror::Error;
 
@@ -58,6 +58,7 @@ impl Default for Layout {
                     block_size_max: 256 << 20,
                     map_align_min: 64,
                 },
+                group: Group::default(),
             },
             driver: "polder".to_owned(),
             api: String::new(),
@@ -117,6 +118,14 @@ pub enum LayoutError {
         /// What it says.
         properties: MemoryProperties,
     },
+    /// A group has no device, too many, or a heap that is not there.
+    #[error("a group has 1 to {DEVICES_MAX} devices and {heaps} heaps, not {group:?}")]
+    BadGroup {
+        /// What it says.
+        group: Group,
+        /// How many heaps there are.
+        heaps: usize,
+    },
     /// A limit is zero.
     #[error("{name} is at least 1")]
     ZeroLimit {
@@ -138,7 +147,14 @@ impl Layout {
     pub(super) fn check(&self) -> Result<(), LayoutError> {
         self.check_heaps()?;
         self.check_memory_types()?;
+        self.check_group()?;
         self.check_limits()
+    }
+
+    fn check_group(&self) -> Result<(), LayoutError> {
+        let (group, heaps) = (self.properties.group, self.properties.heaps.len());
+        let is_group = (1..=DEVICES_MAX).contains(&group.devices) && group.heaps >> heaps == 0;
+        if is_group { Ok(()) } else { Err(LayoutError::BadGroup { group, heaps }) }
     }
 
     fn check_heaps(&self) -> Result<(), LayoutError> {

@@ -5,7 +5,9 @@
 
 use super::layout::Layout;
 use super::resources::ResourceRules;
-use crate::device::{DeviceKind, DeviceProperties, Heap, Limits, MemoryProperties, MemoryType};
+use crate::device::{
+    DeviceKind, DeviceProperties, Group, Heap, Limits, MemoryProperties, MemoryType,
+};
 use std::fmt;
 use std::str::FromStr;
 use thiserror::Error;
@@ -162,6 +164,7 @@ impl Row {
                 heaps: self.heaps.to_vec(),
                 memory_types: self.memory_types.to_vec(),
                 limits: self.limits,
+                group: Group::default(),
             },
             driver: self.driver.to_owned(),
             api: self.api.to_owned(),

@@ -4,7 +4,7 @@
 //!
 //! # Invariants
 //!
-//! 1. A heap's `held` is the sum of its blocks' sizes.
+//! 1. A heap's `held` on a device is the sum of the sizes of its blocks with an instance there.
 //! 2. A resource that says it is bound stands in its block's `bound` at its offset, and a block's
 //!    `bound` names only resources that live.
 
@@ -16,7 +16,7 @@ use super::resources::Made;
 use super::rule::{Refusal, Rule, Violation, require};
 use super::{BlockInfo, Live, SimOrder, SimResource};
 use crate::device::{
-    DeviceError, HeapBudget, MappedRange, MemoryProperties, MemoryType, Order, Tiling,
+    DeviceError, HeapBudget, MappedRange, MemoryProperties, MemoryType, Order, Tiling, mask_of_all,
 };
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -30,13 +30,14 @@ const VIOLATIONS_MAX: usize = 1000;
 pub(super) struct State {
     pub(super) failures: Failures,
     pub(super) violations: Vec<Violation>,
-    pub(super) heaps: Vec<HeapState>,
+    /// Of each heap; for each device of a group, where each has its own.
+    pub(super) heaps: Vec<Vec<HeapState>>,
     pub(super) blocks: Slots<Block>,
     pub(super) buffers: Slots<Record>,
     pub(super) images: Slots<Record>,
 }
 
-/// One heap. Bytes.
+/// One heap, or one device's own of it. Bytes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct HeapState {
     /// In blocks.
@@ -89,7 +90,10 @@ impl State {
         Self {
             failures: Failures::default(),
             violations: Vec::new(),
-            heaps: vec![HeapState::default(); layout.properties.heaps.len()],
+            heaps: (0..layout.properties.heaps.len() as u32)
+                .map(|heap| layout.properties.group.instances(heap) as usize)
+                .map(|instances| vec![HeapState::default(); instances])
+                .collect(),
             blocks: Slots::default(),
             buffers: Slots::default(),
             images: Slots::default(),
@@ -118,14 +122,26 @@ impl State {
         }
     }
 
-    pub(super) fn budgets(&self, layout: &Layout) -> Vec<HeapBudget> {
+    /// What is granted of each heap on a device of the group.
+    pub(super) fn budgets(&self, layout: &Layout, device: u32) -> Vec<HeapBudget> {
         let heaps = self.heaps.iter().zip(&layout.properties.heaps);
         heaps
-            .map(|(state, heap)| HeapBudget {
-                budget: state.budget.unwrap_or(heap.size.saturating_sub(state.other_usage)),
-                usage: state.held,
+            .map(|(states, heap)| {
+                let state = &states[(device as usize).min(states.len() - 1)];
+                HeapBudget {
+                    budget: state.budget.unwrap_or(heap.size.saturating_sub(state.other_usage)),
+                    usage: state.held,
+                }
             })
             .collect()
+    }
+
+    /// The states of a heap that a block with such a mask changes.
+    fn instances(&mut self, heap: u32, mask: u32) -> impl Iterator<Item = &mut HeapState> {
+        let states = &mut self.heaps[heap as usize];
+        let is_alone = states.len() == 1;
+        let has_instance = move |device: u32| is_alone || mask == 0 || mask >> device & 1 == 1;
+        (0..).zip(states).filter(move |&(device, _)| has_instance(device)).map(|(_, state)| state)
     }
 
     /// Gives a block.
@@ -135,9 +151,10 @@ impl State {
         order: &SimOrder,
     ) -> Result<Memory, Refusal> {
         let memory_type = self.check_order(layout, order)?;
-        self.check_room(layout, order.size, memory_type.heap)?;
-        let block = Block::new(layout, order, memory_type.properties)?;
-        self.heaps[memory_type.heap as usize].held += order.size;
+        self.check_room(layout, order, memory_type.heap)?;
+        let block = Block::new(layout, order, memory_type)?;
+        self.instances(memory_type.heap, order.device_mask)
+            .for_each(|state| state.held += order.size);
         Ok(Memory(self.blocks.insert(block)))
     }
 
@@ -153,6 +170,9 @@ impl State {
         let heap_size = properties.heaps[known.heap as usize].size;
         require(size <= size_max, Rule::BlockSize, &[("size", size), ("most", size_max)])?;
         require(size <= heap_size, Rule::HeapSize, &[("size", size), ("heap size", heap_size)])?;
+        let group = properties.group;
+        let devices = [("mask", order.device_mask.into()), ("devices", group.devices.into())];
+        require(group.has(order.device_mask), Rule::DeviceMask, &devices)?;
         let percent = (priority * 100.0) as u64;
         require((0.0..=1.0).contains(&priority), Rule::Priority, &[("percent", percent)])?;
         if let Some(resource) = order.dedicated {
@@ -162,16 +182,22 @@ impl State {
         Ok(known)
     }
 
-    fn check_room(&self, layout: &Layout, size: u64, heap: u32) -> Result<(), DeviceError> {
+    fn check_room(
+        &mut self,
+        layout: &Layout,
+        order: &SimOrder,
+        heap: u32,
+    ) -> Result<(), DeviceError> {
         if self.blocks.len() >= layout.properties.limits.block_count_max {
             return Err(DeviceError::TooManyBlocks);
         }
-        let state = &self.heaps[heap as usize];
-        let taken = state.held.saturating_add(state.other_usage);
-        if taken.saturating_add(size) > layout.properties.heaps[heap as usize].size {
-            return Err(DeviceError::OutOfDeviceMemory);
-        }
-        Ok(())
+        let heap_size = layout.properties.heaps[heap as usize].size;
+        let mut instances = self.instances(heap, order.device_mask);
+        let is_full = instances.any(|state| {
+            let taken = state.held.saturating_add(state.other_usage);
+            taken.saturating_add(order.size) > heap_size
+        });
+        if is_full { Err(DeviceError::OutOfDeviceMemory) } else { Ok(()) }
     }
 
     /// Takes a block back.
@@ -181,7 +207,8 @@ impl State {
         require(bound == 0, Rule::FreeWhileBound, &[("resources", bound)])?;
         let block = self.blocks.remove(memory.0).expect("the block was found above");
         let heap = layout.properties.memory_types[block.info.memory_type as usize].heap;
-        self.heaps[heap as usize].held -= block.info.size;
+        let BlockInfo { size, device_mask, .. } = block.info;
+        self.instances(heap, device_mask).for_each(|state| state.held -= size);
         Ok(())
     }
 
@@ -192,6 +219,9 @@ impl State {
         let properties = layout.properties.memory_types[number as usize].properties;
         let visible = properties.contains(MemoryProperties::HOST_VISIBLE);
         require(visible, Rule::HostVisible, &[("memory type", number.into())])?;
+        let instances = block.info.device_mask.count_ones().max(1);
+        let count = [("instances", instances.into())];
+        require(instances == 1, Rule::MappedInstance, &count)?;
         require(!block.info.mapped, Rule::MappedOnce, &memory.0.values())?;
         block.info.mapped = true;
         Ok(block.host.as_ref().unwrap_or(&block.device).pointer())
@@ -263,12 +293,14 @@ fn missing(memory: Memory) -> Refusal {
 }
 
 impl Block {
-    fn new(
-        layout: &Layout,
-        order: &SimOrder,
-        properties: MemoryProperties,
-    ) -> Result<Self, DeviceError> {
-        let &Order { size, memory_type, priority, device_address, dedicated, extra } = order;
+    fn new(layout: &Layout, order: &SimOrder, kind: MemoryType) -> Result<Self, DeviceError> {
+        let MemoryType { properties, heap } = kind;
+        let &Order { size, memory_type, priority, device_address, dedicated, extra, .. } = order;
+        let device_mask = match layout.properties.group.instances(heap) {
+            1 => 0,
+            devices if order.device_mask == 0 => mask_of_all(devices),
+            _ => order.device_mask,
+        };
         let take = || {
             let align = layout.properties.limits.map_align_min;
             Store::new(size, align).ok_or(DeviceError::OutOfHostMemory)
@@ -283,6 +315,7 @@ impl Block {
             device_address,
             dedicated,
             extra,
+            device_mask,
             mapped: false,
         };
         Ok(Self { info, device: take()?, host, bound: BTreeMap::new(), aliases: 0 })

@@ -72,8 +72,8 @@ impl<D: Device, V: Division> Suballocator<D, V> {
     ///
     /// # Panics
     ///
-    /// When the device has no such memory type, an alignment is no power of two, or a block's size
-    /// is zero.
+    /// When the device has no such memory type, an alignment is no power of two, a block's size is
+    /// zero, or the mask names devices that are not in the group.
     #[must_use]
     pub fn new(device: Arc<D>, setup: Setup<V::Config, D::Extra>) -> Self {
         Self::over(Arc::new(Supply::new(device, &[])), setup)
@@ -84,6 +84,8 @@ impl<D: Device, V: Division> Suballocator<D, V> {
         let Setup { memory_type, growth, rules, division, name } = setup;
         assert!(rules.align.is_power_of_two(), "an alignment is a power of two");
         assert_ne!(rules.block_size, Some(0), "a block has at least one byte");
+        let is_there = supply.properties().group.has(rules.device_mask);
+        assert!(is_there, "a mask names devices of the group");
         let types = &supply.properties().memory_types;
         let heap = types.get(memory_type as usize).expect("the device has the memory type").heap;
         let heap_size = supply.properties().heaps[heap as usize].size;
@@ -298,7 +300,8 @@ unsafe impl<D: Device, V: Division> Strategy<D> for Suballocator<D, V> {
     fn allocate(&self, request: &Request<'_, D>) -> Result<Allocation<D>, AllocError> {
         let memory_type = self.arena.config().memory_type;
         validate_for_type(request, self.arena.supply().properties(), memory_type)?;
-        expect_possible(request, V::has_upper_end(&self.arena.config().division))?;
+        let has_upper_end = V::has_upper_end(&self.arena.config().division);
+        expect_possible(request, has_upper_end, self.arena.devices())?;
         let must_be_alone = V::ALONE
             || request.wish.placement == Placement::Dedicated
             || request.requirements.dedicated == DedicatedWish::Required;

@@ -52,6 +52,7 @@ pub const PERSISTENT: Wish<'static> = Wish {
     spill: polder_device::Spill::Never,
     search: polder_device::Search::Quick,
     priority: Wish::PRIORITY_DEFAULT,
+    device_mask: 0,
     name: Some("mapped"),
 };
 

@@ -33,6 +33,19 @@ fn heaps_and_memory_types_are_checked() {
 }
 
 #[test]
+fn groups_are_checked() {
+    let one = Group { devices: 1, heaps: 1 };
+    let wrong = [Group { devices: 0, ..one }, Group { devices: 33, ..one }];
+    for group in wrong.into_iter().chain([Group { devices: 2, heaps: 0b11 }]) {
+        let error = error_of(|layout| layout.properties.group = group);
+        assert_eq!(error, LayoutError::BadGroup { group, heaps: 1 });
+    }
+    let mut most = layout();
+    most.properties.group = Group { devices: 32, ..one };
+    assert!(Sim::new(most).is_ok());
+}
+
+#[test]
 fn limits_are_checked() {
     type Field = fn(&mut Layout) -> &mut u64;
     let powers: [(&str, Field); 8] = [

@@ -11,7 +11,7 @@ mod rules;
 mod shortage;
 
 use polder_device::device::{
-    DedicatedWish, DeviceKind, Heap, Limits, MappedRange, MemoryType, Order, Tiling,
+    DedicatedWish, DeviceKind, Group, Heap, Limits, MappedRange, MemoryType, Order, Tiling,
 };
 use polder_device::sim::{
     Buffer, BufferCopy, BufferInfo, BufferUsage, Call, ImageCopy, ImageInfo, ImageUsage, Layout,
@@ -122,7 +122,15 @@ fn sim() -> Sim {
 }
 
 fn order(size: u64, memory_type: u32) -> SimOrder {
-    Order { size, memory_type, priority: 0.5, device_address: false, dedicated: None, extra: None }
+    Order {
+        size,
+        memory_type,
+        priority: 0.5,
+        device_address: false,
+        dedicated: None,
+        device_mask: 0,
+        extra: None,
+    }
 }
 
 fn buffer(sim: &Sim, size: u64) -> SimResource {

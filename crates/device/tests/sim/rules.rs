@@ -106,6 +106,10 @@ fn break_rule(stage: &Stage, rule: Rule) -> Vec<Result> {
             stage.allocate(|order| order.priority = -0.5),
             stage.allocate(|order| order.priority = f32::NAN),
         ],
+        Rule::DeviceMask => {
+            [0b10, u32::MAX].map(|mask| stage.allocate(|order| order.device_mask = mask)).to_vec()
+        }
+        Rule::MappedInstance => break_mapped_instance(),
         Rule::DedicatedSize => vec![stage.allocate(|order| order.dedicated = Some(other))],
         Rule::FreeWhileBound => {
             sim.release(memory);
@@ -193,6 +197,23 @@ fn break_heap_size() -> Vec<Result> {
     assert_eq!(error, DeviceError::Invalid { rule: Rule::HeapSize.text() });
     assert_eq!(sim.violations()[0].rule, Rule::HeapSize);
     assert_eq!(sim.held(0), 0);
+    vec![]
+}
+
+/// A group of two, of which each has its own of the heap.
+fn break_mapped_instance() -> Vec<Result> {
+    let mut layout = layout();
+    layout.properties.group = Group { devices: 2, heaps: 1 };
+    let sim = Sim::new(layout).unwrap();
+    for (device_mask, instances) in [(0, 2), (0b11, 2), (0b01, 1), (0b10, 1)] {
+        let memory = sim.allocate(&Order { device_mask, ..order(4096, 0) }).unwrap();
+        let refused = Err(DeviceError::Invalid { rule: Rule::MappedInstance.text() });
+        let expected = if instances == 1 { Ok(()) } else { refused };
+        assert_eq!(sim.map_it(memory).map(drop), expected);
+        sim.release(memory);
+        let broken: Vec<_> = sim.take_violations().iter().map(|one| one.rule).collect();
+        assert_eq!(broken, vec![Rule::MappedInstance; instances - 1]);
+    }
     vec![]
 }
 
@@ -372,7 +393,7 @@ fn each_broken_rule_is_reported_and_changes_nothing() {
         }
         assert_eq!(stage.view(), before, "{rule:?}");
         let violations = stage.sim.take_violations();
-        let elsewhere = matches!(rule, Rule::HeapSize | Rule::HasMemoryType);
+        let elsewhere = matches!(rule, Rule::HeapSize | Rule::HasMemoryType | Rule::MappedInstance);
         assert_eq!(violations.is_empty(), elsewhere, "{rule:?}");
         for violation in &violations {
             assert_eq!(violation.rule, rule, "{violation}");

@@ -247,7 +247,15 @@ fn a_block_that_was_refused_is_not_told() {
     let size = vulkan.properties().heaps.iter().map(|heap| heap.size).max().unwrap() + 1;
     let (dedicated, extra) = (None, None);
     let device_address = false;
-    let order = Order { size, memory_type: 0, priority: 0.5, device_address, dedicated, extra };
+    let order = Order {
+        size,
+        memory_type: 0,
+        priority: 0.5,
+        device_address,
+        dedicated,
+        device_mask: 0,
+        extra,
+    };
     assert!(vulkan.allocate(&order).is_err());
     assert_eq!(told.held(), 0);
     drop(vulkan);

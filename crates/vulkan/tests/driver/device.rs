@@ -4,7 +4,7 @@ use crate::gpu::{Gpu, Options};
 use crate::work::{buffer_info, image_info, pattern};
 use ash::vk;
 use core::slice;
-use polder_device::device::{DeviceKind, MappedRange, Order};
+use polder_device::device::{DeviceKind, Group, MappedRange, Order};
 use polder_device::{
     DedicatedWish, Device, DeviceError, MemoryProperties, Requirements, Resource, Resources, Tiling,
 };
@@ -94,7 +94,15 @@ impl Drop for Bound<'_> {
 }
 
 fn order(size: u64, memory_type: u32) -> Order<vk::Buffer, vk::Image, Extra> {
-    Order { size, memory_type, priority: 0.5, device_address: false, dedicated: None, extra: None }
+    Order {
+        size,
+        memory_type,
+        priority: 0.5,
+        device_address: false,
+        dedicated: None,
+        device_mask: 0,
+        extra: None,
+    }
 }
 
 /// The first of the allowed types that has `properties`.
@@ -347,6 +355,31 @@ fn budgets_are_there_with_the_extension_and_only_then() {
         assert!(budget.budget <= heap.size, "no budget passes its heap");
         assert!(0 < budget.budget, "a driver grants something");
     }
+}
+
+#[test]
+fn a_mask_names_devices_of_the_group_and_comes_with_vulkan_1_1() {
+    let Some(gpu) = Gpu::open() else { return };
+    let masked = |device_mask| Order { device_mask, ..order(4096, 0) };
+    // A device without a group is one of its own.
+    let vulkan = gpu.group();
+    assert_eq!(vulkan.properties().group, Group { devices: 1, heaps: 0 });
+    assert_eq!(vulkan.budgets_on(0).is_some(), vulkan.budgets().is_some());
+    for device_address in [false, true] {
+        let memory = vulkan.allocate(&Order { device_address, ..masked(1) }).unwrap();
+        // SAFETY: It is live and unused.
+        unsafe { vulkan.free(memory) };
+    }
+    for mask in [0b10, u32::MAX] {
+        let refused = vulkan.allocate(&masked(mask));
+        assert!(matches!(refused, Err(DeviceError::Invalid { .. })), "{mask:b}: {refused:?}");
+    }
+    drop(vulkan);
+    drop(gpu);
+    let old = Options { api_version: vk::API_VERSION_1_0, ..Options::default() };
+    let Some(gpu) = Gpu::open_with(&old) else { return };
+    let refused = gpu.vulkan().allocate(&masked(1));
+    assert!(matches!(refused, Err(DeviceError::Invalid { .. })), "{refused:?}");
 }
 
 #[test]

@@ -122,6 +122,15 @@ impl Gpu {
         unsafe { more(builder).build() }
     }
 
+    /// The same, as a group of one device.
+    pub fn group(&self) -> Vulkan {
+        let devices = [self.physical_device];
+        let (instance, device) = (&self.instance, &self.device);
+        let builder = Builder::new(instance, self.physical_device, device, self.features);
+        // SAFETY: As above; a device that was made without a group is one of itself.
+        unsafe { builder.group(&devices).build() }
+    }
+
     pub fn properties(&self) -> vk::PhysicalDeviceProperties {
         // SAFETY: Instance and physical device live as long as `self`.
         unsafe { self.instance.get_physical_device_properties(self.physical_device) }
