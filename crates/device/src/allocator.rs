@@ -142,9 +142,9 @@ impl<D: Device> Allocator<D> {
         self.id
     }
 
-    /// Returns what the device answers once and for all. Where each device of a group has its own of
-    /// a heap, memory of it is not visible to the host here, whatever the device says: Vulkan maps
-    /// no block with several instances.
+    /// Returns what the device answers once and for all. Where each device of a group has its own
+    /// of a heap, memory of it is not visible to the host here, whatever the device says: Vulkan
+    /// maps no block with several instances.
     pub fn properties(&self) -> &DeviceProperties {
         self.supply.properties()
     }

@@ -97,8 +97,8 @@ pub enum BudgetRule {
 
 /// What becomes of memory for the device alone when the device's own is full.
 ///
-/// It counts with [`Access::DeviceOnly`] where some of the device's own memory would do; where there
-/// is none, host memory is no second choice and is used.
+/// It counts with [`Access::DeviceOnly`] where some of the device's own memory would do; where
+/// there is none, host memory is no second choice and is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Spill {
     /// The request fails: what is a few times slower for the rest of its life had better be known.

@@ -17,7 +17,7 @@ use crate::device::{
 use crate::error::{AllocError, Shortage, ShortageCause};
 use crate::pressure::Watch;
 use crate::request::BudgetRule;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use places::Places;
 use std::sync::Arc;
 
@@ -78,6 +78,8 @@ pub struct Supply<D: Device> {
     blocks_of_heaps: Vec<AtomicU64>,
     blocks: AtomicU64,
     watch: Watch,
+    /// The heaps of which a block was taken since they were looked at, a bit each.
+    grown: AtomicU32,
 }
 
 /// A heap's budget, and what we have of it.
@@ -115,6 +117,7 @@ impl<D: Device> Supply<D> {
             blocks_of_heaps: zeros(properties.heaps.len()),
             blocks: AtomicU64::new(0),
             watch: Watch::new(properties.heaps.len()),
+            grown: AtomicU32::new(0),
             device,
             properties,
         }
@@ -247,6 +250,18 @@ impl<D: Device> Supply<D> {
         self.watch.is_set() && self.watch.look(heap, self.budget(heap))
     }
 
+    /// As [`tell_if_full`](Self::tell_if_full), for the heaps of which a block was taken since this
+    /// was asked last; a bit for each of which it told.
+    pub fn tell_of_growth(&self) -> u32 {
+        // Relaxed: who takes the bits does the work, and what it looks at are figures.
+        if self.grown.load(Ordering::Relaxed) == 0 {
+            return 0;
+        }
+        let grown = self.grown.swap(0, Ordering::Relaxed);
+        let heaps = (0..self.properties.heaps.len() as u32).filter(|heap| grown >> heap & 1 == 1);
+        heaps.fold(0, |told, heap| told | u32::from(self.tell_if_full(heap)) << heap)
+    }
+
     /// Tells the user that a request found no room; whether another try may find some. Asks the
     /// driver, and no lock of an arena is held.
     #[cold]
@@ -311,11 +326,13 @@ impl<D: Device> Supply<D> {
         })?;
         self.held_of_types[memory_type as usize].fetch_add(size, Ordering::Relaxed);
         self.blocks_of_heaps[heap as usize].fetch_add(1, Ordering::Relaxed);
+        self.grown.fetch_or(1 << heap, Ordering::Relaxed);
         self.count_change();
         Ok(Grant { memory, size, memory_type, device_mask })
     }
 
     /// Gives a block back to the device.
+    #[expect(clippy::needless_pass_by_value, reason = "what went back is nobody's")]
     pub fn release(&self, grant: Grant<D::Memory>) {
         let Grant { memory, size, memory_type, device_mask } = grant;
         self.held_of_types[memory_type as usize].fetch_sub(size, Ordering::Relaxed);

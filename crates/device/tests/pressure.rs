@@ -513,6 +513,19 @@ fn a_pool_asks_who_listens_to_its_allocator() {
 }
 
 #[test]
+fn a_pool_that_fills_a_heap_is_told_of() {
+    let scene = Scene::new(100 * MIB, Then::Keep);
+    let pool = scene.allocator.create_pool(&Setup::default(), &[]).unwrap();
+    let live: Vec<_> = (0..91).map(|_| pool.allocate(&alone(MIB)).unwrap()).collect();
+    let told = scene.take_told();
+    let [told] = &told[..] else { panic!("it is told once, not {told:?}") };
+    assert_eq!((told.cause, told.excess), (PressureCause::NearlyFull, 11 * MIB));
+    live.into_iter().for_each(|allocation| pool.free(allocation).unwrap());
+    drop(pool);
+    scene.end();
+}
+
+#[test]
 fn threads_that_are_short_each_get_their_turn() {
     let (threads, steps): (u64, u64) = if cfg!(miri) { (2, 10) } else { (4, 500) };
     let sim = one_heap(16 * MIB);

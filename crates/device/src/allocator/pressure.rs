@@ -113,13 +113,17 @@ impl<D: Device> Allocator<D> {
         let heaps = || 0..self.properties().heaps.len() as u32;
         let passed = heaps().filter(|&heap| !self.budget(heap).is_kept());
         passed.for_each(|heap| self.trim_heap(heap));
-        heaps().for_each(|heap| self.tell_if_full(heap));
+        let told = heaps().filter(|&heap| self.supply.tell_if_full(heap));
+        told.for_each(|heap| self.trim_heap(heap));
     }
 
-    /// Tells who wants to know when a heap's usage is too high, and gives back what became empty.
-    pub(super) fn tell_if_full(&self, heap: u32) {
-        if self.supply.tell_if_full(heap) {
-            self.trim_heap(heap);
+    /// Tells who wants to know when a new block has made a heap's usage too high, and gives back
+    /// what became empty.
+    pub(super) fn tell_of_growth(&self) {
+        let told = self.supply.tell_of_growth();
+        if told != 0 {
+            let heaps = 0..self.properties().heaps.len() as u32;
+            heaps.filter(|heap| told >> heap & 1 == 1).for_each(|heap| self.trim_heap(heap));
         }
     }
 }

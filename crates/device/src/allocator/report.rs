@@ -123,8 +123,8 @@ impl<D: Device> Allocator<D> {
     }
 
     /// Returns a heap's budget on one device of a [group](crate::device::Group), as
-    /// [`budget`](Self::budget) does; that returns the one of the device with the least left. A heap
-    /// that the devices share has one budget for all.
+    /// [`budget`](Self::budget) does; that returns the one of the device with the least left. A
+    /// heap that the devices share has one budget for all.
     ///
     /// # Panics
     ///

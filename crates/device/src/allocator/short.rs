@@ -90,7 +90,7 @@ impl<D: Device> Allocator<D> {
         }
         match found {
             Ok(allocation) => {
-                self.tell_if_full(self.supply.heap_of(allocation.memory_type));
+                self.tell_of_growth();
                 Ok(allocation)
             }
             Err(Failed { last: (memory_type, refusal), .. }) => {

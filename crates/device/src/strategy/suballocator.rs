@@ -322,6 +322,9 @@ unsafe impl<D: Device, V: Division> Strategy<D> for Suballocator<D, V> {
                 result = self.search(request, alone, may_change);
             }
         }
+        if self.arena.supply().tell_of_growth() != 0 {
+            self.trim();
+        }
         result.map_err(|refusal| self.refuse(refusal, size))
     }
 
