@@ -155,6 +155,7 @@ fn a_request_that_would_fail_gets_what_was_let_go() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "many blocks, and figures without unsafe")]
 fn shared_blocks_that_become_empty_serve_the_request() {
     let scene = Scene::new(8 * MIB, Then::Free);
     scene.listen(ONLY_FAILURES, Then::Free);
@@ -304,6 +305,7 @@ fn a_callback_that_panics_is_called_the_next_time_too() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "many blocks, and figures without unsafe")]
 fn a_budget_that_shrinks_is_told_with_the_frame_and_not_in_each() {
     let scene = Scene::new(100 * MIB, Then::Keep);
     scene.fill(50, &alone(MIB));
@@ -332,6 +334,7 @@ fn a_budget_that_shrinks_is_told_with_the_frame_and_not_in_each() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "many blocks, and figures without unsafe")]
 fn what_is_let_go_brings_the_usage_down_to_the_low_mark() {
     let scene = Scene::new(100 * MIB, Then::Free);
     scene.fill(50, &alone(MIB));
@@ -343,6 +346,7 @@ fn what_is_let_go_brings_the_usage_down_to_the_low_mark() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "many blocks, and figures without unsafe")]
 fn empty_blocks_go_before_anybody_is_told() {
     let options = Options { empty_blocks: EmptyBlocks::WithinBudget, ..Options::default() };
     for options in [Options::default(), options] {
@@ -360,6 +364,7 @@ fn empty_blocks_go_before_anybody_is_told() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "many blocks, and figures without unsafe")]
 fn a_heap_that_becomes_nearly_full_is_told_once_for_each_time() {
     let scene = Scene::new(100 * MIB, Then::Keep);
     let mut live = Vec::new();
@@ -389,6 +394,7 @@ fn a_heap_that_becomes_nearly_full_is_told_once_for_each_time() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "many blocks, and figures without unsafe")]
 fn blocks_that_pass_the_budget_are_told_at_once() {
     let scene = Scene::new(100 * MIB, Then::Keep);
     scene.sim.set_budget(0, Some(10 * MIB));
@@ -513,6 +519,7 @@ fn a_pool_asks_who_listens_to_its_allocator() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "many blocks, and figures without unsafe")]
 fn a_pool_that_fills_a_heap_is_told_of() {
     let scene = Scene::new(100 * MIB, Then::Keep);
     let pool = scene.allocator.create_pool(&Setup::default(), &[]).unwrap();
