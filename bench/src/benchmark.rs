@@ -1,12 +1,14 @@
 //! The benchmarks of the device half, one file each.
 
 mod account;
+mod calls;
 mod defragment;
 mod factory;
 mod held;
 mod pairs;
 mod planner;
 mod space;
+mod tails;
 mod threads;
 mod virtual_block;
 
@@ -38,6 +40,10 @@ pub enum Benchmark {
     Defragment,
     /// Detailed figures and VMA's text.
     Account,
+    /// Mapping, information, flushing, budgets.
+    Calls,
+    /// How long the longest single allocations take.
+    Tails,
 }
 
 /// What every benchmark needs.
@@ -77,6 +83,8 @@ impl Benchmark {
             Self::Planner => planner::run(context, report),
             Self::Defragment => defragment::run(context, report),
             Self::Account => account::run(context, report),
+            Self::Calls => calls::run(context, report),
+            Self::Tails => tails::run(context, report),
         }
         Ok(())
     }

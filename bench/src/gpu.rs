@@ -5,6 +5,7 @@ use polder_device::{Allocator, Options, Wish};
 use polder_vulkan::{Features, Vulkan};
 use std::error::Error;
 use std::ffi::CStr;
+use vk_mem::AllocatorCreateFlags;
 
 /// An instance and a device, with all that Polder can make use of switched on.
 pub struct Gpu {
@@ -63,11 +64,22 @@ impl Gpu {
         unsafe { Vulkan::new(&self.instance, self.physical_device, &self.device, self.features) }
     }
 
-    /// Makes an allocator of VMA's.
+    /// Makes an allocator of VMA's with nothing switched on.
     pub fn vma(&self) -> vk_mem::Allocator {
+        self.vma_with(AllocatorCreateFlags::empty())
+    }
+
+    /// Tells whether the driver can be asked for its budgets.
+    pub const fn has_budgets(&self) -> bool {
+        self.features.memory_budget
+    }
+
+    /// Makes an allocator of VMA's.
+    pub fn vma_with(&self, flags: AllocatorCreateFlags) -> vk_mem::Allocator {
         let mut info =
             vk_mem::AllocatorCreateInfo::new(&self.instance, &self.device, self.physical_device);
         info.vulkan_api_version = Self::API_VERSION;
+        info.flags = flags;
         // SAFETY: The three belong together, and the benchmarks drop the allocator before them.
         let allocator = unsafe { vk_mem::Allocator::new(info) };
         allocator.expect("the device is there")

@@ -36,6 +36,30 @@ pub trait Peer {
     fn free(&mut self, handle: Self::Handle);
 }
 
+/// Allocations that the host sees, and what a program asks of them again and again. Each function
+/// takes the next allocation, round after round.
+pub trait Calls {
+    /// Maps it and unmaps it.
+    fn map(&mut self);
+
+    /// Asks where it is.
+    fn place(&mut self);
+
+    /// Asks for all that is known of it.
+    fn info(&mut self);
+
+    /// Flushes all of it; the memory is coherent.
+    fn flush(&mut self);
+
+    /// Asks for every heap's budget.
+    fn budgets(&mut self);
+}
+
+/// How many allocations there are.
+pub const CALLS_LIVE: usize = 1_000;
+/// Bytes of each, and what their offsets are multiples of.
+pub const CALLS_NEED: Need = Need { size: 4 << 10, align: 256 };
+
 /// An allocator of device memory.
 pub trait Heap: Peer {
     /// The same allocator for several threads: itself, or in a mutex.

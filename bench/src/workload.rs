@@ -2,6 +2,7 @@
 
 use crate::peer::{Live, Need, Peer};
 use crate::random::Random;
+use std::time::{Duration, Instant};
 
 /// The seed of every workload: each peer is asked for the same.
 pub const SEED: u64 = 0x5eed;
@@ -98,6 +99,18 @@ impl<P: Peer> Workload<P> {
         self
     }
 
+    /// Frees a random one and allocates another, and says how long the allocation took.
+    pub fn replace(&mut self) -> Duration {
+        let Live { peer, handles } = &mut self.live;
+        peer.free(self.needs.random.take(handles));
+        let need = self.needs.next();
+        let begin = Instant::now();
+        let handle = peer.allocate(need);
+        let time = begin.elapsed();
+        handles.push(handle);
+        time
+    }
+
     /// Does one pair of allocation and free.
     #[inline]
     pub fn pair(&mut self, order: Order) {
@@ -112,5 +125,50 @@ impl<P: Peer> Workload<P> {
                 handles.push(peer.allocate(self.needs.next()));
             }
         }
+    }
+}
+
+/// Many free regions that would hold a request but for its alignment, and one that holds it.
+pub struct Spoilt<P: Peer> {
+    live: Live<P>,
+}
+
+impl<P: Peer> Spoilt<P> {
+    const REGIONS: u64 = 20_000;
+    const SIZE: u64 = 4096;
+    /// A region is so far from where an aligned one would begin.
+    const ASKEW: u64 = 16;
+    /// Bytes of a range that has room for it.
+    pub const SIZE_LEAST: u64 = Self::REGIONS * 2 * Self::SIZE + 4 * Self::SIZE;
+
+    /// Fills a peer so.
+    pub fn new(mut peer: P) -> Self {
+        let plain = |size| Need { size, align: 1 };
+        let mut handles = vec![peer.allocate(plain(Self::ASKEW))];
+        let mut freed = Vec::new();
+        for _ in 0..Self::REGIONS {
+            freed.push(peer.allocate(plain(Self::SIZE + Self::ASKEW)));
+            handles.push(peer.allocate(plain(Self::SIZE - Self::ASKEW)));
+        }
+        freed.into_iter().for_each(|handle| peer.free(handle));
+        Self { live: Live { peer, handles } }
+    }
+
+    /// Allocates what is aligned, and frees it.
+    #[inline]
+    pub fn pair(&mut self) {
+        let need = Need { size: Self::SIZE, align: Self::SIZE };
+        let handle = self.live.peer.allocate(need);
+        self.live.peer.free(handle);
+    }
+
+    /// The same, and says how long the allocation took.
+    pub fn allocate(&mut self) -> Duration {
+        let need = Need { size: Self::SIZE, align: Self::SIZE };
+        let begin = Instant::now();
+        let handle = self.live.peer.allocate(need);
+        let time = begin.elapsed();
+        self.live.peer.free(handle);
+        time
     }
 }

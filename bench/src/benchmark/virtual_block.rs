@@ -3,11 +3,11 @@
 
 use super::Context;
 use crate::measure::{Contest, Figures};
-use crate::peer::{Live, Need, Peer, virtual_block as polder, vma};
+use crate::peer::{Need, Peer, virtual_block as polder, vma};
 use crate::random::Random;
 use crate::report::{Limit, Report};
 use crate::table::Table;
-use crate::workload::{Aligns, Needs, Order, SEED, Sizes, Workload};
+use crate::workload::{Aligns, Needs, Order, SEED, Sizes, Spoilt, Workload};
 use polder_device::Search;
 use std::collections::VecDeque;
 
@@ -58,7 +58,7 @@ impl<'a> Entrants<'_, 'a> {
             let mut workload = Workload::full(space, LIVE, needs);
             self.contest.add(peer, setting, move || workload.pair(Order::Random));
         }
-        let mut spoilt = Spoilt::new(&make);
+        let mut spoilt = Spoilt::new(make(Spoilt::<P>::SIZE_LEAST));
         self.contest.add(peer, SPOILT, move || spoilt.pair());
     }
 
@@ -97,39 +97,6 @@ impl<P: Peer> Ring<P> {
     fn pair(&mut self) {
         self.space.free(self.live.pop_front().expect("the ring is never empty"));
         self.live.push_back(self.space.allocate(self.needs.next()));
-    }
-}
-
-/// Many free regions that would hold a request but for its alignment, and one that holds it.
-struct Spoilt<P: Peer> {
-    live: Live<P>,
-}
-
-impl<P: Peer> Spoilt<P> {
-    const REGIONS: u64 = 20_000;
-    const SIZE: u64 = 4096;
-    /// A region is so far from where an aligned one would begin.
-    const ASKEW: u64 = 16;
-
-    fn new(make: impl Fn(u64) -> P) -> Self {
-        let pair = 2 * Self::SIZE;
-        let mut space = make(Self::REGIONS * pair + 4 * Self::SIZE);
-        let plain = |size| Need { size, align: 1 };
-        let mut handles = vec![space.allocate(plain(Self::ASKEW))];
-        let mut freed = Vec::new();
-        for _ in 0..Self::REGIONS {
-            freed.push(space.allocate(plain(Self::SIZE + Self::ASKEW)));
-            handles.push(space.allocate(plain(Self::SIZE - Self::ASKEW)));
-        }
-        freed.into_iter().for_each(|handle| space.free(handle));
-        Self { live: Live { peer: space, handles } }
-    }
-
-    #[inline]
-    fn pair(&mut self) {
-        let need = Need { size: Self::SIZE, align: Self::SIZE };
-        let handle = self.live.peer.allocate(need);
-        self.live.peer.free(handle);
     }
 }
 

@@ -1,14 +1,16 @@
 //! Polder: the core's space and the default allocator on Vulkan.
 
-use super::{Need, Peer};
+use super::{CALLS_LIVE, CALLS_NEED, Need, Peer};
 use crate::gpu::{Gpu, buffer_info};
 use polder_core::space::{self, Record, RegionId, Strategy as Search};
 use polder_core::store::{Full, Store};
 use polder_device::virtual_block::Detail;
 use polder_device::{
-    Allocation, Allocator, Buffer, Factory as _, Options, Request, Requirements, Strategy, Wish,
+    Access, Allocation, Allocator, Buffer, Device, Factory as _, MemoryProperties, Options,
+    Request, Requirements, Strategy, Wish,
 };
 use polder_vulkan::Vulkan;
+use std::hint::black_box;
 use std::sync::Arc;
 
 /// What the tables call it.
@@ -137,5 +139,79 @@ impl Peer for Factory {
 
     fn free(&mut self, handle: Self::Handle) {
         self.0.destroy_buffer(handle).expect("the buffer is live");
+    }
+}
+
+/// The same allocator with allocations that the host sees.
+pub struct Calls {
+    allocator: Allocator<Vulkan>,
+    live: Vec<Allocation<Vulkan>>,
+    next: usize,
+}
+
+impl Calls {
+    /// Makes an allocator with default options, and the allocations.
+    pub fn new(gpu: &Gpu) -> Self {
+        let allocator = Allocator::new(gpu.polder(), Options::default());
+        let Need { size, align } = CALLS_NEED;
+        let requirements = Requirements { size, align, ..Requirements::ANY };
+        let required = MemoryProperties::HOST_COHERENT;
+        let wish = Wish { required, ..Wish::of(Access::HostWrites) };
+        let request = Request::new(requirements, wish);
+        let allocate = |_| allocator.allocate(&request).expect("there is memory");
+        let live = (0..CALLS_LIVE).map(allocate).collect();
+        Self { allocator, live, next: 0 }
+    }
+
+    /// The next allocation, and whose it is.
+    #[inline]
+    fn next(&mut self) -> (&Allocator<Vulkan>, &Allocation<Vulkan>) {
+        self.next = (self.next + 1) % CALLS_LIVE;
+        (&self.allocator, &self.live[self.next])
+    }
+}
+
+impl super::Calls for Calls {
+    #[inline]
+    fn map(&mut self) {
+        let (allocator, allocation) = self.next();
+        black_box(allocator.map(allocation).expect("the host sees it"));
+        allocator.unmap(allocation).expect("it is mapped");
+    }
+
+    #[inline]
+    fn place(&mut self) {
+        let handle = black_box(self.next().1);
+        black_box((handle.memory(), handle.offset(), handle.size()));
+        black_box((handle.memory_type(), handle.pointer()));
+    }
+
+    #[inline]
+    fn info(&mut self) {
+        let (allocator, allocation) = self.next();
+        black_box(allocator.info(allocation).expect("the allocation is live"));
+    }
+
+    #[inline]
+    fn flush(&mut self) {
+        let (allocator, allocation) = self.next();
+        let flushed = allocator.flush(allocation, 0..allocation.size());
+        flushed.expect("coherent memory needs nothing");
+    }
+
+    #[inline]
+    fn budgets(&mut self) {
+        let heaps = self.allocator.device().properties().heaps.len() as u32;
+        for heap in 0..heaps {
+            black_box(self.allocator.budget(heap));
+        }
+    }
+}
+
+impl Drop for Calls {
+    fn drop(&mut self) {
+        for allocation in self.live.drain(..) {
+            self.allocator.free(allocation).expect("the allocation is live");
+        }
     }
 }
