@@ -20,6 +20,7 @@
 //!    a move has left or a free has given up meanwhile.
 
 mod account;
+mod block;
 mod entry;
 mod info;
 mod mapping;
@@ -30,12 +31,13 @@ mod shelves;
 mod state;
 mod vma;
 
+pub use block::Tied;
 pub use info::AllocationInfo;
 pub use mapping::{Coherence, check_range};
 pub use moves::Mapped;
 pub use packing::{Effort, Left, Outcome, Packing};
 pub use rules::{Neighbours, Rules};
-pub use state::{Kept, State, Tied};
+pub use state::{Kept, State};
 
 use crate::allocation::{Allocation, AllocationId, AllocatorId};
 use crate::device::{Device, MemoryProperties, Order, Tiling};
@@ -45,10 +47,10 @@ use crate::growth::Growth;
 use crate::handover::{Handover, Held};
 use crate::request::{BudgetRule, Mapping, Request, Wish};
 use crate::supply::{Refusal, Supply};
+use block::Block;
 use entry::{Entry, Marks};
 use polder_core::stats::Stats;
 use polder_core::table::{Key, Stale};
-use state::Block;
 use std::sync::Arc;
 
 /// What an arena is made with.
@@ -83,6 +85,8 @@ pub struct Arena<D: Device, V: Division> {
     align_least: u64,
     /// What [`Mapping::WhereVisible`] means for this memory.
     where_visible: Mapping,
+    /// Whether host accesses need flush and invalidate.
+    flushes: bool,
     shared: Handover<State<D, V>>,
 }
 
@@ -94,17 +98,14 @@ impl<D: Device, V: Division> Arena<D, V> {
     pub fn new(config: Config<D, V>, supply: Arc<Supply<D>>) -> Self {
         let properties = supply.properties();
         let memory_type = properties.memory_types[config.memory_type as usize];
-        let align_least = if needs_flush(memory_type.properties) {
-            properties.limits.non_coherent_atom_size
-        } else {
-            1
-        };
+        let flushes = needs_flush(memory_type.properties);
+        let align_least = if flushes { properties.limits.non_coherent_atom_size } else { 1 };
         let align_least = align_least.max(config.rules.align);
         let is_visible = memory_type.properties.contains(MemoryProperties::HOST_VISIBLE);
         let where_visible = if is_visible { Mapping::Persistent } else { Mapping::Counted };
         let state = State::new(supply.clone(), config.kept, config.rules.blocks_least);
         let shared = Handover::new(state);
-        Self { config, supply, align_least, where_visible, shared }
+        Self { config, supply, align_least, where_visible, flushes, shared }
     }
 
     /// Returns what the arena was made with.
@@ -161,7 +162,7 @@ impl<D: Device, V: Division> Arena<D, V> {
     ) -> Result<Option<Allocation<D>>, Refusal> {
         let key = session.insert().map_err(|_| NO_SLOTS)?;
         let ask = self.ask(request, key.slot);
-        let found = session.find(&ask).or_else(|| session.find_in_closed(&ask));
+        let found = session.find(&ask).or_else(|| session.find_late(&ask));
         let Some((block, part)) = found else {
             session.give_up(key);
             return Ok(None);
@@ -345,6 +346,7 @@ impl<D: Device, V: Division> Arena<D, V> {
     }
 
     /// Tells whether the allocation lives.
+    #[inline]
     pub fn expect_live(&self, id: AllocationId) -> Result<(), Misuse> {
         self.shared.expect_live(key(id)).map_err(|stale| self.misuse(stale))
     }
@@ -391,6 +393,7 @@ impl<D: Device, V: Division> Arena<D, V> {
         AllocationId { allocator, arena: index, slot: key.slot, generation: key.generation }
     }
 
+    #[cold]
     fn misuse(&self, stale: Stale) -> Misuse {
         Misuse::Stale { id: self.id(stale.asked), generation: stale.found }
     }
@@ -436,7 +439,7 @@ impl<D: Device, V: Division> Arena<D, V> {
 const NO_SLOTS: Refusal = Refusal::Device(crate::device::DeviceError::OutOfHostMemory);
 
 /// Tells whether host accesses to this memory need flush and invalidate.
-pub const fn needs_flush(properties: MemoryProperties) -> bool {
+const fn needs_flush(properties: MemoryProperties) -> bool {
     properties.contains(MemoryProperties::HOST_VISIBLE)
         && !properties.contains(MemoryProperties::HOST_COHERENT)
 }

@@ -208,6 +208,7 @@ pub struct Request<'a, D: Device> {
 impl<'a, D: Device> Request<'a, D> {
     /// A request for plain memory, as for a buffer. What the wish says of memory types and
     /// alignment goes into the requirements.
+    #[inline]
     #[must_use]
     pub const fn new(requirements: Requirements, wish: Wish<'a>) -> Self {
         let mut requirements = requirements;

@@ -32,6 +32,12 @@ enum Step {
     LargerBins {
         looks: usize,
     },
+    /// In the bins whose members hold the size rounded up to the alignment: where all parts are
+    /// aligned alike, regions end at multiples of it, and these all fit. Nothing where rounding
+    /// changes nothing.
+    RoundedBins {
+        looks: usize,
+    },
     /// In the bins whose members hold the size wherever the rule puts it.
     CertainBin {
         looks: usize,
@@ -50,10 +56,11 @@ const CLOSENESS: u64 = 16;
 
 impl Strategy {
     const fn steps(self) -> &'static [Step] {
-        use Step::{CertainBin, Closest, Downwards, LargerBins, SameBin, Upwards};
+        use Step::{CertainBin, Closest, Downwards, LargerBins, RoundedBins, SameBin, Upwards};
         match self {
             Self::Quick => &[
                 LargerBins { looks: 2 },
+                RoundedBins { looks: 2 },
                 CertainBin { looks: 1 },
                 SameBin { looks: 16 },
                 LargerBins { looks: 16 },
@@ -75,7 +82,7 @@ impl<R: Store<Record>, H: Store<u32>> Space<R, H> {
             return found;
         }
         let steps = request.strategy.steps();
-        steps.iter().find_map(|&step| self.look(step, request.size, fit))
+        steps.iter().find_map(|&step| self.look(step, request, fit))
     }
 
     /// The first region of the first bin whose members hold the size: nearly always it fits.
@@ -86,12 +93,18 @@ impl<R: Store<Record>, H: Store<u32>> Space<R, H> {
         Some((index, fit.lowest(&candidate, size)?))
     }
 
-    fn look(&self, step: Step, size: u64, fit: &impl Fit) -> Option<(u32, u64)> {
+    fn look(&self, step: Step, request: &Request, fit: &impl Fit) -> Option<(u32, u64)> {
+        let size = request.size;
         match step {
             Step::SameBin { looks } => {
                 self.first(self.members(SpaceBins::floor(size)).take(looks), size, fit)
             }
             Step::LargerBins { looks } => self.first_from(SpaceBins::ceil(size), looks, size, fit),
+            Step::RoundedBins { looks } => {
+                let rounded = size.checked_next_multiple_of(request.align)?;
+                let bin = (rounded != size).then(|| SpaceBins::ceil(rounded))?;
+                self.first_from(bin, looks, size, fit)
+            }
             Step::CertainBin { looks } => {
                 let bin = SpaceBins::ceil(size.checked_add(fit.slack())?);
                 self.first_from(bin, looks, size, fit)

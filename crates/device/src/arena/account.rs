@@ -1,7 +1,8 @@
 //! What an arena can tell of itself: its blocks, its leaks.
 
+use super::block::Contents;
 use super::entry::Entry;
-use super::state::{Contents, Note, State};
+use super::state::{Note, State};
 use super::{Arena, Session};
 use crate::device::Device;
 use crate::division::{Division, Region};

@@ -1,7 +1,8 @@
 //! What is known of one allocation: where it is, and what the user has written on it.
 
 use super::Arena;
-use super::state::{Contents, Tied};
+use super::block::{Contents, Tied};
+use super::entry::Marks;
 use crate::allocation::{AllocationId, HostPointer};
 use crate::device::Device;
 use crate::division::Division;
@@ -37,7 +38,8 @@ impl<D: Device, V: Division> Arena<D, V> {
         self.with(|session| {
             self.expect_live(id)?;
             let (entry, memory, pointer) = session.locate(id.slot);
-            let note = session.note_of(id.slot);
+            let is_noted = entry.marks.contains(Marks::NOTED);
+            let note = is_noted.then(|| session.note_of(id.slot)).flatten();
             let block = session.block(entry.block);
             Ok(AllocationInfo {
                 memory,

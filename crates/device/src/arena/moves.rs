@@ -141,7 +141,7 @@ impl<D: Device, V: Division> State<D, V> {
         let (size, align) = (entry.size, 1 << entry.align_log);
         let ask = Ask { size, align, tiling: entry.tiling, search, slot: key.slot };
         let found = match to {
-            To::OtherBlock => self.find(&ask),
+            To::OtherBlock => self.find(&ask).or_else(|| self.find_below(&ask)),
             To::Below(_) => self.find_in(entry.block, &ask).map(|part| (entry.block, part)),
         };
         let Some((block, part)) = found else { return false };

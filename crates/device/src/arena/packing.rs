@@ -12,8 +12,9 @@
 //! parts next to the end get it: on those it depends how much is free there. Separating moves parts
 //! to blocks in which theirs is the tiling of most bytes.
 
+use super::block::Contents;
 use super::moves::To;
-use super::state::{Contents, State};
+use super::state::State;
 use super::{Session, Tiling};
 use crate::device::Device;
 use crate::division::{Division, Region};

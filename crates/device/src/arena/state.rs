@@ -1,10 +1,11 @@
 //! The account of an arena: its blocks, its allocations, and which part is whose.
 
+use super::block::{Block, Contents};
 use super::entry::{Entry, Marks};
 use super::moves::Moves;
 use super::shelves::Shelves;
 use crate::allocation::HostPointer;
-use crate::device::{Device, Resource};
+use crate::device::Device;
 use crate::division::{Ask, Division, Part};
 use crate::handover::TakeBack;
 use crate::pressure::Registration;
@@ -13,53 +14,6 @@ use polder_core::stats::Stats;
 use std::backtrace::Backtrace;
 use std::collections::HashMap;
 use std::sync::Arc;
-
-/// One block: memory of the device, parted or whole.
-#[derive(Debug)]
-pub(super) struct Block<D: Device, V> {
-    pub grant: Grant<D::Memory>,
-    pub contents: Contents<V>,
-    /// The one resource that the device was told will lie in it.
-    pub tied: Option<Tied<D>>,
-    /// Of all its allocations, and one for each of its places that a move keeps for a pointer.
-    pub maps: u32,
-    pub pointer: Option<HostPointer>,
-    /// How many more frees an unused mapping is kept for.
-    pub idle: u32,
-}
-
-/// A resource that a block is for alone.
-pub type Tied<D> = Resource<<D as Device>::Buffer, <D as Device>::Image>;
-
-/// What lies in a block.
-#[derive(Debug)]
-pub(super) enum Contents<V> {
-    /// Parts.
-    Shared { division: V },
-    /// One allocation, by its slot.
-    Dedicated { slot: u32 },
-}
-
-impl<D: Device, V: Division> Block<D, V> {
-    pub fn shared(grant: Grant<D::Memory>, division: V) -> Self {
-        let contents = Contents::Shared { division };
-        Self { grant, contents, tied: None, maps: 0, pointer: None, idle: 0 }
-    }
-
-    pub const fn dedicated(grant: Grant<D::Memory>, slot: u32, tied: Option<Tied<D>>) -> Self {
-        let contents = Contents::Dedicated { slot };
-        Self { grant, contents, tied, maps: 0, pointer: None, idle: 0 }
-    }
-
-    /// The division of a block that is known to be shared.
-    #[inline]
-    fn division(&mut self) -> &mut V {
-        match &mut self.contents {
-            Contents::Shared { division } => division,
-            Contents::Dedicated { .. } => unreachable!("only shared blocks are on shelves"),
-        }
-    }
-}
 
 /// Which empty blocks an arena keeps beside the one that it always may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,16 +141,13 @@ impl<D: Device, V: Division> State<D, V> {
         }
     }
 
-    /// Finds and takes a part for `ask`, in the tightest block that has room.
+    /// Finds and takes a part for `ask`, in the tightest block that has room for as much rounded up
+    /// to the alignment: regions mostly end at multiples of it, and then hold that or do not fit.
     #[inline(always)]
     pub(super) fn find(&mut self, ask: &Ask) -> Option<(u32, Part)> {
-        let mut next = self.shelves.first(ask.size);
+        let mut next = self.first_rounded(ask);
         while let Some(block) = next {
-            if let Some(part) = self.division(block).allocate(ask) {
-                if !self.empty.is_empty() && self.division(block).count() == 1 {
-                    self.empty.retain(|&empty| empty != block);
-                }
-                self.settle(block);
+            if let Some(part) = self.try_block(block, ask) {
                 return Some((block, part));
             }
             next = self.shelves.after(block);
@@ -204,10 +155,48 @@ impl<D: Device, V: Division> State<D, V> {
         None
     }
 
-    /// Finds and takes a part in a block that a defragmentation is emptying: late is better than
-    /// another block.
+    #[inline]
+    fn first_rounded(&self, ask: &Ask) -> Option<u32> {
+        self.shelves.first(ask.size.wrapping_add(ask.align - 1) & !(ask.align - 1))
+    }
+
+    /// Finds and takes a part where [`find`](Self::find) does not look.
     #[cold]
-    pub(super) fn find_in_closed(&mut self, ask: &Ask) -> Option<(u32, Part)> {
+    pub(super) fn find_late(&mut self, ask: &Ask) -> Option<(u32, Part)> {
+        self.find_below(ask).or_else(|| self.find_in_closed(ask))
+    }
+
+    /// Finds and takes a part in the blocks with less room, which [`find`](Self::find) passes over.
+    pub(super) fn find_below(&mut self, ask: &Ask) -> Option<(u32, Part)> {
+        let end = self.first_rounded(ask);
+        let mut next = self.shelves.first(ask.size);
+        while let Some(block) = next
+            && next != end
+        {
+            if let Some(part) = self.try_block(block, ask) {
+                return Some((block, part));
+            }
+            next = self.shelves.after(block);
+        }
+        None
+    }
+
+    /// Takes a part of a block that is on a shelf, if it has room.
+    #[inline(always)]
+    fn try_block(&mut self, block: u32, ask: &Ask) -> Option<Part> {
+        let tried = self.block_mut(block);
+        let part = tried.division().allocate(ask)?;
+        if let Some(room) = tried.new_room() {
+            self.shelves.put(block, room);
+        }
+        if !self.empty.is_empty() && self.division(block).count() == 1 {
+            self.empty.retain(|&empty| empty != block);
+        }
+        Some(part)
+    }
+
+    /// The same in a block that a defragmentation is emptying: late is better than another block.
+    fn find_in_closed(&mut self, ask: &Ask) -> Option<(u32, Part)> {
         let closed = self.closed.clone();
         closed.into_iter().find_map(|block| {
             let part = self.division(block).allocate(ask)?;
@@ -247,14 +236,22 @@ impl<D: Device, V: Division> State<D, V> {
     /// Undoes [`find`](Self::find).
     #[inline]
     pub(super) fn put_back(&mut self, block: u32, part: u32) {
-        let division = self.division(block);
-        division.free(part);
-        let is_empty = division.count() == 0;
-        self.settle(block);
-        if is_empty {
-            self.empty.push(block);
-            self.discard_surplus_empty();
+        let freed = self.block_mut(block);
+        freed.division().free(part);
+        let is_empty = freed.division().count() == 0;
+        if let Some(room) = freed.new_room() {
+            self.shelves.put(block, room);
         }
+        if is_empty {
+            self.keep_empty(block);
+        }
+    }
+
+    /// Notes that nothing lies in a block any more, and takes out what is not kept.
+    #[cold]
+    fn keep_empty(&mut self, block: u32) {
+        self.note_empty(block);
+        self.discard_surplus_empty();
     }
 
     /// Takes out empty blocks, the largest first, while those that stay are enough of what is
@@ -355,7 +352,9 @@ impl<D: Device, V: Division> State<D, V> {
     /// Puts a shared block on the shelf for the room it has.
     #[inline]
     fn settle(&mut self, block: u32) {
-        let room = self.division(block).room();
+        let settled = self.block_mut(block);
+        settled.room = settled.division().room();
+        let room = settled.room;
         self.shelves.put(block, room);
     }
 
@@ -440,6 +439,7 @@ impl<D: Device, V: Division> State<D, V> {
             let Contents::Shared { division } = &self.block(index).contents else { continue };
             let right = self.is_closed(index) || self.shelves.is_right(index, division.room());
             assert!(right, "invariant 2");
+            assert_eq!(self.block(index).room, division.room(), "what the shelf was chosen by");
             let empty = self.empty.iter().filter(|&&empty| empty == index).count();
             assert_eq!(empty == 1, division.count() == 0, "invariant 6");
         }
@@ -466,12 +466,23 @@ impl<D: Device, V: Division> TakeBack for State<D, V> {
         if maps > 0 {
             self.release_maps(block, maps);
         }
-        match self.block(block).contents {
-            Contents::Dedicated { .. } => self.discard(block),
-            Contents::Shared { .. } => {
-                self.rest(block);
-                self.put_back(block, part);
-            }
+        // The block is looked up once: this is half of every pair of allocation and free.
+        let freed = self.block_mut(block);
+        let is_idle = freed.pointer.is_some() && freed.maps == 0;
+        let Contents::Shared { division } = &mut freed.contents else {
+            return self.discard(block);
+        };
+        division.free(part);
+        let (room, is_empty) = (division.room(), division.count() == 0);
+        let is_new = core::mem::replace(&mut freed.room, room) != room;
+        if is_idle {
+            self.rest(block);
+        }
+        if is_new {
+            self.shelves.put(block, room);
+        }
+        if is_empty {
+            self.keep_empty(block);
         }
     }
 }

@@ -1,8 +1,9 @@
 //! What an arena writes into VMA's text: its shared blocks with their regions, and its dedicated
 //! allocations.
 
+use super::block::Contents;
 use super::entry::{Entry, Marks};
-use super::state::{Contents, State};
+use super::state::State;
 use super::{Arena, Session};
 use crate::device::Device;
 use crate::device::Tiling;
