@@ -250,6 +250,7 @@ impl<S: SlotStore> Table<S> {
     /// # Errors
     ///
     /// [`Stale`] when the key is not live.
+    #[inline]
     pub fn expect_live(&self, asked: Key) -> Result<(), Stale> {
         let found = self.slots.get(asked.slot).map_or(State::UNUSED, state);
         if found == State::new(asked.generation, LIVE) {

@@ -258,6 +258,7 @@ impl<D: Device> Allocator<D> {
         Arena::new(config, self.supply.clone())
     }
 
+    #[inline]
     fn arena_of(&self, id: AllocationId) -> Result<&Arena<D, Mixed>, Misuse> {
         let (expected, found) = (self.id, id.allocator);
         if found != expected {

@@ -126,6 +126,7 @@ impl<T: TakeBack> Handover<T> {
     /// # Errors
     ///
     /// [`Stale`] with the generation that the slot has reached.
+    #[inline]
     pub fn expect_live(&self, key: Key) -> Result<(), Stale> {
         self.table.expect_live(key)
     }

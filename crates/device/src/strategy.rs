@@ -150,8 +150,9 @@ pub unsafe trait Strategy<D: Device>: Send + Sync {
     /// [`MapError::NotMapped`], or the handle was misused.
     fn unmap(&self, allocation: &Allocation<D>) -> Result<(), MapError>;
 
-    /// Flushes or invalidates `range` (bytes from the allocation's begin) of a mapped allocation;
-    /// costs nothing where host and device are coherent.
+    /// Flushes or invalidates `range` (bytes from the allocation's begin) of a mapped allocation.
+    /// Where host and device are coherent it costs next to nothing, and does not find out that the
+    /// allocation was freed or is not mapped.
     ///
     /// # Errors
     ///

@@ -4,10 +4,10 @@
 //! A block is mapped whole, once, however many of its allocations are mapped. When the last of
 //! them is unmapped the mapping stays for some frees more, for it is often wanted again.
 
+use super::Arena;
 use super::state::State;
-use super::{Arena, needs_flush};
 use crate::allocation::{Allocation, HostPointer};
-use crate::device::{Device, DeviceError, MappedRange, MemoryProperties};
+use crate::device::{Device, DeviceError, MappedRange};
 use crate::division::Division;
 use crate::error::MapError;
 use crate::request::Mapping;
@@ -50,6 +50,19 @@ impl<D: Device, V: Division> State<D, V> {
         Ok(pointer)
     }
 
+    /// Maps a live allocation once more.
+    #[inline]
+    fn add_map(&mut self, slot: u32) -> Result<HostPointer, DeviceError> {
+        let (index, offset) = (self.entry(slot).block, self.entry(slot).offset);
+        let pointer = match self.block(index).pointer {
+            Some(pointer) => pointer,
+            None => self.map_block(index)?,
+        };
+        self.block_mut(index).maps += 1;
+        self.entry_mut(slot).maps += 1;
+        Ok(pointer.at(offset))
+    }
+
     /// Ends `count` uses of a block's mapping.
     pub(super) fn release_maps(&mut self, index: u32, count: u32) {
         let block = self.block_mut(index);
@@ -58,7 +71,6 @@ impl<D: Device, V: Division> State<D, V> {
     }
 
     /// Counts a free in a block whose mapping nobody uses; after some of them it ends.
-    #[inline]
     pub(super) fn rest(&mut self, index: u32) {
         let block = self.block_mut(index);
         if block.pointer.is_none() || block.maps > 0 {
@@ -77,23 +89,14 @@ impl<D: Device, V: Division> State<D, V> {
 }
 
 impl<D: Device, V: Division> Arena<D, V> {
-    /// Returns what the arena's memory can do.
-    pub fn properties(&self) -> MemoryProperties {
-        self.supply.properties().memory_types[self.config.memory_type as usize].properties
-    }
-
     /// Maps an allocation once more and returns the pointer to its first byte.
     pub fn map(&self, allocation: &Allocation<D>) -> Result<HostPointer, MapError> {
-        if !self.properties().contains(MemoryProperties::HOST_VISIBLE) {
+        if self.where_visible != Mapping::Persistent {
             return Err(MapError::NotHostVisible { memory_type: self.config.memory_type });
         }
         self.with(|session| {
             self.expect_live(allocation.id)?;
-            let (entry, ..) = session.locate(allocation.id.slot);
-            let pointer = session.map_block(entry.block)?;
-            session.block_mut(entry.block).maps += 1;
-            session.entry_mut(allocation.id.slot).maps += 1;
-            Ok(pointer.at(entry.offset))
+            Ok(session.add_map(allocation.id.slot)?)
         })
     }
 
@@ -115,6 +118,7 @@ impl<D: Device, V: Division> Arena<D, V> {
 
     /// Flushes or invalidates a range of an allocation that is mapped; does nothing where host and
     /// device are coherent. `range` is in bytes from the allocation's begin.
+    #[inline]
     pub fn make_coherent(
         &self,
         allocation: &Allocation<D>,
@@ -122,10 +126,21 @@ impl<D: Device, V: Division> Arena<D, V> {
         which: Coherence,
     ) -> Result<(), MapError> {
         check_range(allocation.size, range.start, range.end.saturating_sub(range.start))?;
-        self.expect_live(allocation.id)?;
-        if !needs_flush(self.properties()) || range.is_empty() {
-            return Ok(());
+        // Where nothing is done nobody asks whether the allocation lives, which would take longer
+        // than all the rest.
+        if self.flushes && !range.is_empty() {
+            return self.make_atoms_coherent(allocation, range, which);
         }
+        Ok(())
+    }
+
+    /// The same where host and device are not coherent, for a range that lies in the allocation.
+    fn make_atoms_coherent(
+        &self,
+        allocation: &Allocation<D>,
+        range: Range<u64>,
+        which: Coherence,
+    ) -> Result<(), MapError> {
         self.with(|session| {
             self.expect_live(allocation.id)?;
             let (entry, memory, _) = session.locate(allocation.id.slot);
@@ -153,6 +168,7 @@ impl<D: Device, V: Division> Arena<D, V> {
 }
 
 /// Finds a range that ends behind an allocation of `size` bytes.
+#[inline]
 pub fn check_range(size: u64, offset: u64, len: u64) -> Result<(), MapError> {
     let fits = offset.checked_add(len).is_some_and(|end| end <= size);
     if fits { Ok(()) } else { Err(MapError::PastEnd { offset, len, size }) }
