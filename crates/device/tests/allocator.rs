@@ -247,6 +247,34 @@ fn what_comes_and_goes_beside_others_calls_no_driver() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "thousands of allocations, and no way that others do not take")]
+fn a_region_is_found_that_holds_a_size_of_no_whole_alignment_and_no_more() {
+    const SIZE: u64 = 300;
+    const ALIGN: u64 = 256;
+    let allocator = Allocator::new(one_heap(64 * MIB), Options { arenas: 1, ..Options::default() });
+    let ask = |align| {
+        let needs = Requirements { size: SIZE, align, ..Requirements::ANY };
+        let wish = Wish { placement: Placement::Existing, ..Wish::default() };
+        allocator.allocate(&Request::new(needs, wish))
+    };
+    let mut live = vec![allocator.allocate(&request(SIZE, Wish::default())).unwrap()];
+    while let Ok(allocation) = ask(1) {
+        live.push(allocation);
+    }
+    assert!(ask(ALIGN).is_err(), "the block is full");
+    // Its neighbours lie at no multiple of the alignment: what is free is as long as asked for.
+    let aligned = live.iter().rposition(|one| one.offset().is_multiple_of(ALIGN)).unwrap();
+    let offset = live[aligned].offset();
+    allocator.free(live.swap_remove(aligned)).unwrap();
+    let again = ask(ALIGN).unwrap();
+    assert_eq!(again.offset(), offset);
+    live.push(again);
+    live.into_iter().for_each(|one| allocator.free(one).unwrap());
+    allocator.check();
+    allocator.shutdown().unwrap();
+}
+
+#[test]
 fn what_empty_blocks_hold_is_given_to_who_needs_it() {
     let allocator = Allocator::new(one_heap(8 * MIB), Options::default());
     let small: Vec<_> = (0..32)
