@@ -5,8 +5,9 @@
 //! kept until the pass ends, and so are both places of one that somebody frees meanwhile, for a
 //! copy may be under way between them.
 
+use super::block::Contents;
 use super::entry::{Entry, Marks};
-use super::state::{Contents, State};
+use super::state::State;
 use crate::allocation::HostPointer;
 use crate::device::{Device, Tiling};
 use crate::division::{Ask, Division};

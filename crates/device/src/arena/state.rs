@@ -181,7 +181,7 @@ impl<D: Device, V: Division> State<D, V> {
         None
     }
 
-    /// Takes a part of a block that is on a shelf, if it has room.
+    /// Takes a part of a block that is on a shelf or closed, if it has room.
     #[inline(always)]
     fn try_block(&mut self, block: u32, ask: &Ask) -> Option<Part> {
         let tried = self.block_mut(block);
@@ -198,11 +198,7 @@ impl<D: Device, V: Division> State<D, V> {
     /// The same in a block that a defragmentation is emptying: late is better than another block.
     fn find_in_closed(&mut self, ask: &Ask) -> Option<(u32, Part)> {
         let closed = self.closed.clone();
-        closed.into_iter().find_map(|block| {
-            let part = self.division(block).allocate(ask)?;
-            self.empty.retain(|&empty| empty != block);
-            Some((block, part))
-        })
+        closed.into_iter().find_map(|block| Some((block, self.try_block(block, ask)?)))
     }
 
     /// Takes a shared block from its shelf: nothing new comes into it while there is room
