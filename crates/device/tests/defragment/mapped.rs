@@ -73,8 +73,8 @@ impl Scene {
     fn end(self, own: Option<Allocation<Sim>>) {
         for allocation in self.others.into_iter().chain(own) {
             self.allocator.free(allocation).unwrap();
-            self.allocator.check();
         }
+        self.allocator.check();
         Arc::into_inner(self.allocator).unwrap().shutdown().unwrap();
         assert_eq!(self.sim.violations(), []);
     }
@@ -121,6 +121,7 @@ fn frees_beside_the_target_leave_it_mapped() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "minutes, and what is unsafe is in the test above")]
 fn what_a_move_has_left_stays_mapped_until_the_pass_ends() {
     let (mut scene, mut own) = Scene::new();
     let allocator = scene.allocator.clone();
@@ -140,6 +141,7 @@ fn what_a_move_has_left_stays_mapped_until_the_pass_ends() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "minutes, and what is unsafe is in the test above")]
 fn what_is_freed_on_its_way_stays_mapped_until_the_pass_ends() {
     for by_answer in [false, true] {
         let (mut scene, own) = Scene::new();
@@ -164,6 +166,7 @@ fn what_is_freed_on_its_way_stays_mapped_until_the_pass_ends() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "minutes, and what is unsafe is in the test above")]
 fn what_is_freed_at_its_target_needs_no_mapping_there() {
     let (mut scene, mut own) = Scene::new();
     let allocator = scene.allocator.clone();
@@ -183,6 +186,7 @@ fn what_is_freed_at_its_target_needs_no_mapping_there() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "minutes, and what is unsafe is in the test above")]
 fn a_move_without_an_answer_leaves_no_map_behind() {
     for ends in [true, false] {
         let (mut scene, own) = Scene::new();
@@ -204,6 +208,7 @@ fn a_move_without_an_answer_leaves_no_map_behind() {
 
 /// The user's own map is no part of what a pass keeps, and goes with the free.
 #[test]
+#[cfg_attr(miri, ignore = "minutes, and what is unsafe is in the test above")]
 fn a_map_by_the_owner_ends_with_the_allocation() {
     let (mut scene, mut own) = Scene::new();
     let allocator = scene.allocator.clone();
@@ -225,6 +230,7 @@ fn a_map_by_the_owner_ends_with_the_allocation() {
 
 /// One of two fits, so neither moves.
 #[test]
+#[cfg_attr(miri, ignore = "minutes, and what is unsafe is in the test above")]
 fn a_move_that_is_taken_back_leaves_no_map_behind() {
     let sim = Sim::preset(Preset::Lavapipe);
     let allocator = allocator(&sim);

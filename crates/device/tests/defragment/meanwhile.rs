@@ -188,8 +188,9 @@ impl<R: FnMut() -> u64> World<'_, R> {
 
 /// Whatever happens in between, every byte is where its owner finds it.
 #[test]
+#[cfg_attr(miri, ignore = "thousands of allocations")]
 fn others_may_do_anything_between_the_steps() {
-    let (seeds, count, passes) = if cfg!(miri) { (2, 40, 2) } else { (12, 1000, 12) };
+    let (seeds, count, passes) = (12, 1000, 12);
     for seed in 0..seeds {
         let sim = if seed % 2 == 0 { Sim::preset(Preset::Lavapipe) } else { granular() };
         let allocator = allocator(&sim);

@@ -221,6 +221,7 @@ fn three_blocks(sim: &Sim, allocator: &Allocator<Sim>) -> Program {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "some ten frames")]
 fn one_failure_keeps_its_own_block_and_no_other() {
     for call in [Call::CreateBuffer, Call::Bind] {
         for failures in 0..3 {
@@ -241,6 +242,7 @@ fn one_failure_keeps_its_own_block_and_no_other() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "some ten frames")]
 fn a_device_that_makes_nothing_lets_the_mover_end() {
     let sim = granular();
     let allocator = allocator(&sim);
@@ -259,6 +261,7 @@ fn a_device_that_makes_nothing_lets_the_mover_end() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "some ten frames")]
 fn a_pass_that_was_open_ends_and_its_moves_come_again() {
     for moves_per_pass_max in [5, u32::MAX] {
         let sim = granular();
