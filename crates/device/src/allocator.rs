@@ -11,6 +11,7 @@
 //! device alone leaves its memory only where the wish lets it [spill](crate::Spill). Then it asks
 //! who wants to [know](Allocator::on_pressure), and tries once more.
 
+mod corruption;
 mod frames;
 mod pools;
 mod pressure;
@@ -27,6 +28,7 @@ pub(crate) use threads::{home, processors};
 use crate::allocation::{Allocation, AllocationId, AllocatorId, HostPointer};
 use crate::arena::{Arena, Coherence, Config, Kept, Rules};
 use crate::choice::{Explanation, Ranking, validate};
+use crate::debug::{Aids, Care};
 use crate::device::{Device, DeviceError, DeviceProperties, Resource, Resources};
 use crate::division::linear;
 use crate::division::mixed::{self, Mixed};
@@ -55,6 +57,8 @@ pub struct Options {
     pub empty_blocks: EmptyBlocks,
     /// Whether each allocation remembers where it was made, for the leak report. Slow.
     pub backtraces: bool,
+    /// What lets mistakes with memory show while a program is developed.
+    pub aids: Aids,
 }
 
 /// Which empty blocks stay with an allocator. One of each arena always may.
@@ -115,14 +119,23 @@ pub struct Allocator<D: Device> {
 
 impl<D: Device> Allocator<D> {
     /// Makes an allocator that holds nothing yet.
+    ///
+    /// # Panics
+    ///
+    /// When the [aids](Options::aids) are not for this device ([`Aids::check`]).
     pub fn new(device: D, options: Options) -> Self {
         Self::of(Arc::new(device), options)
     }
 
     /// Makes an allocator over a device that others use too.
+    ///
+    /// # Panics
+    ///
+    /// When the [aids](Options::aids) are not for this device ([`Aids::check`]).
     pub fn of(device: Arc<D>, options: Options) -> Self {
         let supply = Arc::new(Supply::new(device, &options.heap_limits));
         let properties = supply.properties();
+        options.aids.expect_good(properties);
         let rank = |access| Ranking::new(properties, &Wish::of(access));
         let rankings = Access::ALL.map(rank);
         let arena_count = match options.arenas {
@@ -252,10 +265,15 @@ impl<D: Device> Allocator<D> {
                 EmptyBlocks::Share => Kept::Share,
             },
             growth: self.options.growth.unwrap_or_else(|| Growth::of_heap(heap.size)),
-            backtraces: self.options.backtraces,
+            care: self.care(),
             rules: Rules::default(),
         };
         Arena::new(config, self.supply.clone())
+    }
+
+    /// What its arenas and pools remember and watch.
+    const fn care(&self) -> Care {
+        Care { backtraces: self.options.backtraces, aids: self.options.aids }
     }
 
     #[inline]

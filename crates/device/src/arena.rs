@@ -30,16 +30,19 @@ mod rules;
 mod shelves;
 mod state;
 mod vma;
+mod watch;
 
-pub use block::Tied;
+pub use block::{Kept, Tied};
 pub use info::AllocationInfo;
 pub use mapping::{Coherence, check_range};
 pub use moves::Mapped;
 pub use packing::{Effort, Left, Outcome, Packing};
 pub use rules::{Neighbours, Rules};
-pub use state::{Kept, State};
+pub use state::State;
+pub use watch::is_readable;
 
 use crate::allocation::{Allocation, AllocationId, AllocatorId};
+use crate::debug::Care;
 use crate::device::{Device, MemoryProperties, Order, Tiling};
 use crate::division::{Ask, Division, Part};
 use crate::error::{Misuse, ShortageCause};
@@ -52,6 +55,7 @@ use entry::{Entry, Marks};
 use polder_core::stats::Stats;
 use polder_core::table::{Key, Stale};
 use std::sync::Arc;
+use watch::{Site, Watch};
 
 /// What an arena is made with.
 #[derive(Clone, Debug)]
@@ -68,8 +72,8 @@ pub struct Config<D: Device, V: Division> {
     pub growth: Growth,
     /// Which empty blocks it keeps.
     pub kept: Kept,
-    /// Whether each allocation remembers where it was made.
-    pub backtraces: bool,
+    /// What it remembers and watches.
+    pub care: Care,
     /// What a user says of its blocks.
     pub rules: Rules<D::Extra>,
 }
@@ -83,6 +87,10 @@ pub struct Arena<D: Device, V: Division> {
     /// What every offset is a multiple of: at least the atom where host and device are not
     /// coherent, so that no two allocations share one.
     align_least: u64,
+    /// Bytes at the end of every part of a shared block that are not the allocation's.
+    margin: u64,
+    /// Whether something is done for every allocation beside its entry.
+    is_attentive: bool,
     /// What [`Mapping::WhereVisible`] means for this memory.
     where_visible: Mapping,
     /// Whether host accesses need flush and invalidate.
@@ -100,12 +108,16 @@ impl<D: Device, V: Division> Arena<D, V> {
         let memory_type = properties.memory_types[config.memory_type as usize];
         let flushes = needs_flush(memory_type.properties);
         let align_least = if flushes { properties.limits.non_coherent_atom_size } else { 1 };
-        let align_least = align_least.max(config.rules.align);
+        let Care { backtraces, ref aids } = config.care;
+        let align_least = align_least.max(config.rules.align).max(aids.align_least);
         let is_visible = memory_type.properties.contains(MemoryProperties::HOST_VISIBLE);
         let where_visible = if is_visible { Mapping::Persistent } else { Mapping::Counted };
-        let state = State::new(supply.clone(), config.kept, config.rules.blocks_least);
+        let Config { allocator, index: arena, memory_type, kept, .. } = config;
+        let watch = Watch::new(aids, Site { allocator, arena, memory_type }, &supply);
+        let (margin, is_attentive) = (aids.margin, backtraces || watch.is_on());
+        let state = State::new(supply.clone(), kept, config.rules.blocks_least, watch);
         let shared = Handover::new(state);
-        Self { config, supply, align_least, where_visible, flushes, shared }
+        Self { config, supply, align_least, margin, is_attentive, where_visible, flushes, shared }
     }
 
     /// Returns what the arena was made with.
@@ -172,7 +184,8 @@ impl<D: Device, V: Division> Arena<D, V> {
             session.give_up(key);
             return Err(Refusal::of_mapping(error));
         }
-        Ok(Some(self.hand_out(session, request, key, Entry::new(block, part, &ask))))
+        let entry = Entry::new(block, part, &ask, request.requirements.size);
+        Ok(Some(self.hand_out(session, request, key, entry)))
     }
 
     /// Allocates from a new block that others will share.
@@ -184,7 +197,7 @@ impl<D: Device, V: Division> Arena<D, V> {
     ) -> Result<Allocation<D>, Refusal> {
         let (ask, config) = (self.ask(request, 0), &self.config);
         let refused = || {
-            let size_max = V::size_max(&config.division);
+            let size_max = V::size_max(&config.division).saturating_sub(self.margin);
             Refusal::Short(ShortageCause::Strategy { size_max })
         };
         if config.rules.block_size.is_some() {
@@ -223,7 +236,8 @@ impl<D: Device, V: Division> Arena<D, V> {
             session.discard(block);
             return Ok(None);
         };
-        let entry = Entry { marks: Marks::FRESH, ..Entry::new(block, part, &ask) };
+        let entry = Entry::new(block, part, &ask, request.requirements.size);
+        let entry = Entry { marks: Marks::FRESH, ..entry };
         Ok(Some(self.hand_out(session, request, key, entry)))
     }
 
@@ -285,13 +299,14 @@ impl<D: Device, V: Division> Arena<D, V> {
         request: &Request<'_, D>,
         rule: BudgetRule,
     ) -> Result<Allocation<D>, Refusal> {
-        self.expect_allowed(session, request.requirements.size)?;
+        let size = request.requirements.size;
+        self.expect_allowed(session, size)?;
         let key = session.insert().map_err(|_| NO_SLOTS)?;
-        let order = self.order(request.requirements.size, Some(request));
+        let order = self.order(size, Some(request));
         let grant = self.supply.acquire(&order, rule).inspect_err(|_| session.give_up(key))?;
         let block = session.add(Block::dedicated(grant, key.slot, order.dedicated));
         let part = Part { key: 0, offset: 0 };
-        let entry = Entry::new(block, part, &self.ask(request, key.slot));
+        let entry = Entry::new(block, part, &self.ask(request, key.slot), size);
         if let Err(error) = session.prepare(entry.block, self.mapping(request)) {
             session.discard(entry.block);
             session.give_up(key);
@@ -318,7 +333,12 @@ impl<D: Device, V: Division> Arena<D, V> {
         if let Some(resource) = &request.resource {
             session.entry_mut(key.slot).marks |= Marks::of(resource);
         }
-        session.note(key.slot, request.wish.name, self.config.backtraces);
+        // Calls, so that who wants neither pays two tests.
+        if self.is_attentive {
+            self.attend(session, request, key);
+        } else if request.wish.name.is_some() {
+            session.note(key.slot, request.wish.name, false);
+        }
         Allocation {
             id: self.id(key),
             memory,
@@ -326,6 +346,16 @@ impl<D: Device, V: Division> Arena<D, V> {
             size: entry.size,
             memory_type: self.config.memory_type,
             pointer: pointer.filter(|_| persistent),
+        }
+    }
+
+    /// Remembers and writes what there is beside an entry, which was just written.
+    #[cold]
+    fn attend(&self, session: &mut Session<'_, D, V>, request: &Request<'_, D>, key: Key) {
+        session.note(key.slot, request.wish.name, self.config.care.backtraces);
+        if session.watch.is_on() {
+            // What the user says of a block of its own may be whose bytes it has.
+            session.watch(key, request.extra.is_none());
         }
     }
 
@@ -402,7 +432,9 @@ impl<D: Device, V: Division> Arena<D, V> {
     fn ask(&self, request: &Request<'_, D>, slot: u32) -> Ask {
         let Request { requirements, tiling, ref wish, .. } = *request;
         let align = requirements.align.max(self.align_least);
-        Ask { size: requirements.size, align, tiling, search: wish.search, slot }
+        // No overflow: the size is at most a heap's, and the aids were checked beside those.
+        let size = requirements.size + self.margin;
+        Ask { size, align, tiling, search: wish.search, slot }
     }
 
     /// Asks last for what is rare.

@@ -245,13 +245,12 @@ impl<'a, D: Device> Defragmentation<'a, D> {
         let (sites, stats) = (Vec::new(), Stats::default());
         // Dropped on the way out, it gives back what it has claimed.
         let mut it = Self { allocator, options, sites, pass, moves, tickets, stats };
-        let granularity = allocator.properties().limits.granularity;
         for arena in arenas {
             if !arena.with(|session| session.claim()) {
                 let memory_type = arena.config().memory_type;
                 return Err(DefragmentError::Busy { memory_type });
             }
-            let packing = Packing::new(options.effort, granularity);
+            let packing = Packing::new(options.effort, arena.granularity());
             it.sites.push(Site { arena, packing, done: false });
         }
         Ok(it)

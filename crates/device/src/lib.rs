@@ -5,6 +5,7 @@ pub mod allocation;
 pub mod allocator;
 mod arena;
 mod choice;
+pub mod debug;
 pub mod defragment;
 pub mod device;
 pub mod division;
@@ -37,6 +38,7 @@ pub use allocation::{Allocation, AllocationId, AllocatorId, HostPointer};
 pub use allocator::{AllStats, Allocator, EmptyBlocks, Freeable, Options};
 pub use arena::AllocationInfo;
 pub use choice::{Explanation, Verdict};
+pub use debug::Aids;
 pub use defragment::{Defragmentation, Effort};
 pub use device::{
     DedicatedWish, Device, DeviceError, DeviceKind, DeviceProperties, MemoryProperties,

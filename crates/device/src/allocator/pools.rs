@@ -72,7 +72,7 @@ impl<D: Device> Allocator<D> {
 
     fn try_pool(&self, setup: &PoolSetup<D>, memory_type: u32) -> Result<Pool<D>, AllocError> {
         let setup = PoolSetup::<D> { memory_type, ..setup.clone() };
-        let pool = Pool::over(self.supply.clone(), setup);
+        let pool = Pool::over(self.supply.clone(), setup, self.care());
         pool.fill()?;
         Ok(pool)
     }

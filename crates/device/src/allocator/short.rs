@@ -157,14 +157,16 @@ impl<D: Device> Allocator<D> {
             let placed = self.place_anywhere(memory_type, request)?;
             return placed.ok_or(Refusal::Short(ShortageCause::NewBlockForbidden));
         }
-        let alone = self.is_alone(request);
+        let always_dedicated = self.options.aids.always_dedicated;
+        let alone = self.is_alone(request) || always_dedicated;
         let first = self.take(memory_type, request, rule, alone);
         let Err(Refusal::Short(cause)) = first else { return first };
         let size = request.requirements.size;
         if matches!(cause, ShortageCause::BlockSize { size_max } if size > size_max) {
             return first;
         }
-        let must_be_alone = request.requirements.dedicated == DedicatedWish::Required
+        let must_be_alone = always_dedicated
+            || request.requirements.dedicated == DedicatedWish::Required
             || request.wish.placement == Placement::Dedicated;
         if !must_be_alone && let Some(allocation) = self.place_anywhere(memory_type, request)? {
             return Ok(allocation);

@@ -42,7 +42,7 @@ impl<D: Device, V: Division> Arena<D, V> {
         };
         match &block.contents {
             Contents::Shared { division } => {
-                division.walk(&mut visit);
+                division.walk(&mut |region| session.watch.part(region, &mut visit));
                 shot.largest_free = division.largest_free();
             }
             &Contents::Dedicated { slot } => visit(Region { offset: 0, size, slot: Some(slot) }),
@@ -102,7 +102,7 @@ impl<D: Device, V: Division> State<D, V> {
 
     /// The figures of a block's allocations and free regions.
     pub(super) fn tally(&self, block: u32, division: &V) -> DetailedStats {
-        let is_plain = V::EXACT && self.moves.len() == 0;
+        let is_plain = V::EXACT && self.moves.len() == 0 && self.watch.margin == 0;
         // By whether a region is used: which it is nobody can guess, and a branch would cost more
         // than all the rest.
         let mut sizes = [Sizes::NONE; 2];
@@ -111,10 +111,10 @@ impl<D: Device, V: Division> State<D, V> {
                 sizes[usize::from(region.slot.is_some())].push(region.size);
                 return;
             }
-            match self.slot_at(block, &region) {
+            self.watch.part(region, &mut |region| match self.slot_at(block, &region) {
                 Some(slot) => sizes[1].push(self.entry(slot).size),
                 None => sizes[0].push(region.size),
-            }
+            });
         });
         let [free_regions, allocations] = sizes;
         DetailedStats { allocations, free_regions, ..DetailedStats::default() }
@@ -144,11 +144,12 @@ impl<D: Device, V: Division> State<D, V> {
         }
         for slot in live {
             let (entry, ..) = self.locate(slot);
-            assert!(entry.offset + entry.size <= self.block(entry.block).grant.size, "invariant 1");
+            let is_shared = self.is_shared(slot);
+            let end = entry.offset + entry.size + if is_shared { self.watch.margin } else { 0 };
+            assert!(end <= self.block(entry.block).grant.size, "invariant 1");
             used += entry.size;
             count += 1;
-            let contents = &self.block(entry.block).contents;
-            shared += u32::from(matches!(contents, Contents::Shared { .. }));
+            shared += u32::from(is_shared);
             *maps.entry(entry.block).or_default() += entry.maps;
         }
         assert_eq!((used, count), (self.used(), self.count()), "invariant 5");

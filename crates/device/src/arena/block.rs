@@ -1,4 +1,4 @@
-//! One block of an arena: memory of the device, parted or whole.
+//! One block of an arena, what lies in it, and which empty ones stay.
 
 use crate::allocation::HostPointer;
 use crate::device::{Device, Resource};
@@ -57,6 +57,29 @@ impl<D: Device, V: Division> Block<D, V> {
         match &mut self.contents {
             Contents::Shared { division } => division,
             Contents::Dedicated { .. } => unreachable!("only shared blocks are on shelves"),
+        }
+    }
+}
+
+/// Which empty blocks an arena keeps beside the one that it always may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// A small share of what is used.
+    Share,
+    /// As much as was used of late: it comes and goes each frame.
+    Recent,
+    /// All, while the heap is within its budget.
+    WithinBudget,
+}
+
+impl Kept {
+    /// Rounds the size of a block for one large request: exact, so nothing lies idle, or with room
+    /// for others of about its size, which will come; never past `most` by rounding.
+    pub fn round(self, size: u64, most: u64) -> u64 {
+        let rounded = size.checked_next_power_of_two().unwrap_or(size);
+        match self {
+            Self::Recent if rounded <= most => rounded,
+            _ => size,
         }
     }
 }

@@ -37,6 +37,8 @@ bitflags! {
         const BUFFER = 1 << 4;
         /// An image lies in it.
         const IMAGE = 1 << 5;
+        /// The aids have [written](super::watch) in it or behind it.
+        const WATCHED = 1 << 6;
     }
 }
 
@@ -50,9 +52,10 @@ impl Marks {
 }
 
 impl Entry {
-    pub const fn new(block: u32, part: Part, ask: &Ask) -> Self {
+    /// What lies in a part of at least `size` bytes.
+    pub const fn new(block: u32, part: Part, ask: &Ask, size: u64) -> Self {
         let Part { key, offset } = part;
-        let &Ask { size, tiling, align, .. } = ask;
+        let &Ask { tiling, align, .. } = ask;
         let (align_log, marks) = (align.trailing_zeros() as u8, Marks::empty());
         Self { offset, size, block, part: key, maps: 0, tiling, align_log, marks }
     }

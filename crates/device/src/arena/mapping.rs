@@ -35,7 +35,8 @@ impl<D: Device, V: Division> State<D, V> {
         }
     }
 
-    fn map_block(&mut self, index: u32) -> Result<HostPointer, DeviceError> {
+    /// Returns the pointer to a block's first byte, and maps the block if it is not.
+    pub(super) fn map_block(&mut self, index: u32) -> Result<HostPointer, DeviceError> {
         let block = self.block(index);
         if let Some(pointer) = block.pointer {
             return Ok(pointer);
@@ -149,9 +150,8 @@ impl<D: Device, V: Division> Arena<D, V> {
             }
             let atom = self.supply.properties().limits.non_coherent_atom_size;
             let block_size = session.block(entry.block).grant.size;
-            let begin = (entry.offset + range.start) & !(atom - 1);
-            let end = (entry.offset + range.end).next_multiple_of(atom).min(block_size);
-            let ranges = [MappedRange { memory, range: begin..end }];
+            let range = entry.offset + range.start..entry.offset + range.end;
+            let ranges = [MappedRange { memory, range: whole_atoms(range, atom, block_size) }];
             let device = self.supply.device();
             let done = match which {
                 // SAFETY: The block is mapped while an allocation in it is, and we hold the lock;
@@ -165,6 +165,11 @@ impl<D: Device, V: Division> Arena<D, V> {
             done.map_err(MapError::Device)
         })
     }
+}
+
+/// Returns the atoms that a range of a block touches; the last may end with the block.
+pub(super) fn whole_atoms(range: Range<u64>, atom: u64, block_size: u64) -> Range<u64> {
+    range.start & !(atom - 1)..range.end.next_multiple_of(atom).min(block_size)
 }
 
 /// Finds a range that ends behind an allocation of `size` bytes.

@@ -139,7 +139,7 @@ impl<D: Device, V: Division> State<D, V> {
             To::OtherBlock => Search::Tight,
             To::Below(search) => search,
         };
-        let (size, align) = (entry.size, 1 << entry.align_log);
+        let (size, align) = (entry.size + self.watch.margin, 1 << entry.align_log);
         let ask = Ask { size, align, tiling: entry.tiling, search, slot: key.slot };
         let found = match to {
             To::OtherBlock => self.find(&ask).or_else(|| self.find_below(&ask)),
@@ -151,6 +151,7 @@ impl<D: Device, V: Division> State<D, V> {
             self.put_back(block, part.key);
             return false;
         }
+        self.fill_target(block, part.offset, entry.size);
         let Entry { size, tiling, maps, .. } = entry;
         debug_assert_eq!(maps, u32::from(entry.is_persistent()), "a map by its owner keeps it");
         let source = Place { block: entry.block, part: entry.part, offset: entry.offset, maps };
@@ -165,13 +166,13 @@ impl<D: Device, V: Division> State<D, V> {
 
     /// Takes back the moves from number `first` on: nobody was told of them.
     pub(super) fn cancel_moves(&mut self, first: usize) {
-        for Move { key, source, target, .. } in self.moves.list.split_off(first) {
-            self.vacate(target);
+        for Move { key, size, source, target, .. } in self.moves.list.split_off(first) {
+            self.vacate(target, size);
             let freed = self.moves.freed.iter().position(|&freed| freed == key.slot);
             match freed {
                 Some(place) => {
                     self.moves.freed.swap_remove(place);
-                    self.vacate(source);
+                    self.vacate(source, size);
                 }
                 None => self.entry_mut(key.slot).marks.remove(Marks::MOVING),
             }
@@ -219,8 +220,16 @@ impl<D: Device, V: Division> State<D, V> {
             return Err(Mapped);
         }
         entry.marks.remove(Marks::MOVING | Marks::FRESH);
+        let is_watched = entry.marks.contains(Marks::WATCHED);
+        if is_watched {
+            self.look_behind(key.slot);
+        }
         let Place { block, part, offset, .. } = target;
+        let entry = self.entry_mut(key.slot);
         (entry.block, entry.part, entry.offset) = (block, part, offset);
+        if is_watched {
+            self.write_behind(key.slot);
+        }
         self.moves.list[number].course = Course::Taken;
         Ok(())
     }
@@ -229,16 +238,17 @@ impl<D: Device, V: Division> State<D, V> {
     /// are go out.
     pub fn end_moves(&mut self) {
         let freed: HashSet<u32> = core::mem::take(&mut self.moves.freed).into_iter().collect();
-        for Move { key, source, target, course, .. } in core::mem::take(&mut self.moves.list) {
+        let moves = core::mem::take(&mut self.moves.list);
+        for Move { key, size, source, target, course, .. } in moves {
             match course {
-                Course::Taken => self.vacate(source),
+                Course::Taken => self.vacate(source, size),
                 Course::Open if freed.contains(&key.slot) => {
-                    self.vacate(source);
-                    self.vacate(target);
+                    self.vacate(source, size);
+                    self.vacate(target, size);
                 }
                 Course::Open => {
                     self.entry_mut(key.slot).marks.remove(Marks::MOVING);
-                    self.vacate(target);
+                    self.vacate(target, size);
                 }
             }
         }
@@ -268,8 +278,9 @@ impl<D: Device, V: Division> State<D, V> {
         Gone { blocks: self.surplus.len() as u64, bytes }
     }
 
-    /// Gives up a place that was kept.
-    fn vacate(&mut self, place: Place) {
+    /// Gives up a place that was kept, where `size` bytes were the allocation's.
+    fn vacate(&mut self, place: Place, size: u64) {
+        self.fill_left(place.block, place.offset, size);
         if place.maps > 0 {
             self.release_maps(place.block, place.maps);
         }

@@ -91,9 +91,10 @@ impl<D: Device, V: Division> Arena<D, V> {
     }
 
     /// The granularity that its divisions keep, in bytes.
-    pub(super) fn granularity(&self) -> u64 {
+    pub fn granularity(&self) -> u64 {
+        let least = self.config.care.aids.granularity_least;
         match self.config.rules.neighbours {
-            Neighbours::Apart => self.supply.properties().limits.granularity,
+            Neighbours::Apart => self.supply.properties().limits.granularity.max(least),
             Neighbours::Alike => 1,
         }
     }
@@ -106,7 +107,7 @@ impl<D: Device, V: Division> Arena<D, V> {
         rule: BudgetRule,
     ) -> Result<Allocation<D>, Refusal> {
         let size = self.config.rules.block_size.expect("the rule says a size");
-        let size_max = size.min(V::size_max(&self.config.division));
+        let size_max = size.min(V::size_max(&self.config.division)).saturating_sub(self.margin);
         let refused = Refusal::Short(ShortageCause::Strategy { size_max });
         let ask = self.ask(request, 0);
         if V::block_size_least(&self.config.division, ask.size, ask.align) > size {

@@ -1,9 +1,10 @@
 //! The account of an arena: its blocks, its allocations, and which part is whose.
 
-use super::block::{Block, Contents};
+use super::block::{Block, Contents, Kept};
 use super::entry::{Entry, Marks};
 use super::moves::Moves;
 use super::shelves::Shelves;
+use super::watch::Watch;
 use crate::allocation::HostPointer;
 use crate::device::Device;
 use crate::division::{Ask, Division, Part};
@@ -14,29 +15,6 @@ use polder_core::stats::Stats;
 use std::backtrace::Backtrace;
 use std::collections::HashMap;
 use std::sync::Arc;
-
-/// Which empty blocks an arena keeps beside the one that it always may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kept {
-    /// A small share of what is used.
-    Share,
-    /// As much as was used of late: it comes and goes each frame.
-    Recent,
-    /// All, while the heap is within its budget.
-    WithinBudget,
-}
-
-impl Kept {
-    /// Rounds the size of a block for one large request: exact, so nothing lies idle, or with room
-    /// for others of about its size, which will come; never past `most` by rounding.
-    pub fn round(self, size: u64, most: u64) -> u64 {
-        let rounded = size.checked_next_power_of_two().unwrap_or(size);
-        match self {
-            Self::Recent if rounded <= most => rounded,
-            _ => size,
-        }
-    }
-}
 
 /// What is kept of what is used.
 const KEPT_SHARE: u64 = 16;
@@ -88,13 +66,15 @@ pub struct State<D: Device, V> {
     pub(super) surplus: Vec<Grant<D::Memory>>,
     /// What a defragmentation is about to move.
     pub(super) moves: Moves,
+    /// What is done for the debug aids.
+    pub(super) watch: Watch,
     used: u64,
     count: u32,
     held: u64,
 }
 
 impl<D: Device, V: Division> State<D, V> {
-    pub(super) fn new(supply: Arc<Supply<D>>, kept: Kept, blocks_least: u32) -> Self {
+    pub(super) fn new(supply: Arc<Supply<D>>, kept: Kept, blocks_least: u32, watch: Watch) -> Self {
         Self {
             supply,
             kept,
@@ -110,6 +90,7 @@ impl<D: Device, V: Division> State<D, V> {
             notes: HashMap::new(),
             surplus: Vec::new(),
             moves: Moves::default(),
+            watch,
             used: 0,
             count: 0,
             held: 0,
@@ -377,7 +358,8 @@ impl<D: Device, V: Division> State<D, V> {
         (entry, block.grant.memory, pointer)
     }
 
-    #[inline]
+    /// Remembers a name and, if asked to, where we are.
+    #[inline(never)]
     pub(super) fn note(&mut self, slot: u32, name: Option<&str>, backtraces: bool) {
         if name.is_none() && !backtraces {
             return;
@@ -386,6 +368,17 @@ impl<D: Device, V: Division> State<D, V> {
         let name = name.map(Box::from);
         self.notes.insert(slot, Note { name, backtrace, ..Note::default() });
         self.entries[slot as usize].marks |= Marks::NOTED;
+    }
+
+    /// Ends what was done for an allocation beside its entry.
+    #[inline]
+    fn forget(&mut self, slot: u32, marks: Marks) {
+        if marks.contains(Marks::WATCHED) {
+            self.unwatch(slot);
+        }
+        if marks.contains(Marks::NOTED) {
+            self.notes.remove(&slot);
+        }
     }
 
     #[inline]
@@ -452,8 +445,8 @@ impl<D: Device, V: Division> TakeBack for State<D, V> {
         let Entry { block, part, size, maps, marks, .. } = self.entries[slot as usize];
         self.used -= size;
         self.count -= 1;
-        if marks.contains(Marks::NOTED) {
-            self.notes.remove(&slot);
+        if marks.intersects(Marks::NOTED | Marks::WATCHED) {
+            self.forget(slot, marks);
         }
         if marks.contains(Marks::MOVING) {
             // Its contents are on their way: both places stay until the pass ends.

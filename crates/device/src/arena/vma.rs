@@ -7,7 +7,7 @@ use super::state::State;
 use super::{Arena, Session};
 use crate::device::Device;
 use crate::device::Tiling;
-use crate::division::Division;
+use crate::division::{Division, Region};
 use crate::vma_json::{Json, Layout};
 
 impl<D: Device, V: Division> Arena<D, V> {
@@ -54,7 +54,7 @@ fn write_block<D: Device, V: Division>(
     json.block_head(block.grant.size, &stats);
     json.key("Suballocations");
     json.begin('[');
-    division.walk(&mut |region| match session.slot_at(index, &region) {
+    let mut write = |region: Region| match session.slot_at(index, &region) {
         None => json.free_region(region.offset, region.size),
         Some(slot) => {
             json.begin_in('{', Layout::Line);
@@ -62,7 +62,8 @@ fn write_block<D: Device, V: Division>(
             session.write_allocation(json, slot);
             json.end('}');
         }
-    });
+    };
+    division.walk(&mut |region| session.watch.part(region, &mut write));
     json.end(']');
     json.end('}');
 }

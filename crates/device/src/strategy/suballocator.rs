@@ -4,12 +4,13 @@ use super::{Coherence, Strategy, Tied};
 use crate::allocation::{Allocation, AllocationId, AllocatorId, HostPointer};
 use crate::arena::{AllocationInfo, Arena, Config, Kept, Rules};
 use crate::choice::{expect_possible, validate_for_type};
+use crate::debug::{Aids, Care, Corruption, Inspection, NotInspected};
 use crate::device::{DedicatedWish, Device};
 use crate::division::{Division, buddy, linear, mixed, slab, tlsf, whole};
 use crate::error::{AllocError, Contradiction, FreeError, MapError, Misuse, ShortageCause};
 use crate::growth::Growth;
 use crate::request::{BudgetRule, Placement, Request};
-use crate::snapshot::{BlockSnapshot, LeakReport};
+use crate::snapshot::{BlockSnapshot, Leak, LeakReport};
 use crate::supply::{HeapAccount, Refusal, Supply, shortage};
 use core::ops::Range;
 use polder_core::stats::{DetailedStats, Stats};
@@ -76,11 +77,27 @@ impl<D: Device, V: Division> Suballocator<D, V> {
     /// zero, or the mask names devices that are not in the group.
     #[must_use]
     pub fn new(device: Arc<D>, setup: Setup<V::Config, D::Extra>) -> Self {
-        Self::over(Arc::new(Supply::new(device, &[])), setup)
+        Self::over(Arc::new(Supply::new(device, &[])), setup, Care::default())
     }
 
-    /// Makes a strategy whose blocks count where `supply` counts them.
-    pub(crate) fn over(supply: Arc<Supply<D>>, setup: Setup<V::Config, D::Extra>) -> Self {
+    /// As [`new`](Self::new), with aids. A pool has those of its allocator.
+    ///
+    /// # Panics
+    ///
+    /// As [`new`](Self::new), and when the aids are not for the device ([`Aids::check`]).
+    #[must_use]
+    pub fn with_aids(device: Arc<D>, setup: Setup<V::Config, D::Extra>, aids: Aids) -> Self {
+        let supply = Arc::new(Supply::new(device, &[]));
+        aids.expect_good(supply.properties());
+        Self::over(supply, setup, Care { aids, ..Care::default() })
+    }
+
+    /// Makes a strategy whose blocks count where `supply` counts them, with aids that were checked.
+    pub(crate) fn over(
+        supply: Arc<Supply<D>>,
+        setup: Setup<V::Config, D::Extra>,
+        care: Care,
+    ) -> Self {
         let Setup { memory_type, growth, rules, division, name } = setup;
         assert!(rules.align.is_power_of_two(), "an alignment is a power of two");
         assert_ne!(rules.block_size, Some(0), "a block has at least one byte");
@@ -96,7 +113,7 @@ impl<D: Device, V: Division> Suballocator<D, V> {
             division,
             growth: growth.unwrap_or(Growth::of_heap(heap_size)),
             kept: Kept::Share,
-            backtraces: false,
+            care,
             rules,
         };
         Self { arena: Arena::new(config, supply), name: Mutex::new(name) }
@@ -200,6 +217,28 @@ impl<D: Device, V: Division> Suballocator<D, V> {
         self.arena.set_evictable(allocation.id(), priority)
     }
 
+    /// Looks at the margin behind every allocation. Takes the lock, and maps blocks that are not.
+    ///
+    /// # Errors
+    ///
+    /// It does not detect corruption, or its memory is not visible to the host and coherent.
+    pub fn check_corruption(&self) -> Result<Inspection, NotInspected> {
+        let memory_types = 1 << self.memory_type();
+        self.arena.inspect().ok_or(NotInspected { memory_types })
+    }
+
+    /// Returns what was found behind allocations when they were freed, the first 256 of it.
+    #[must_use]
+    pub fn corruptions(&self) -> Vec<Corruption> {
+        self.arena.corruptions()
+    }
+
+    /// Returns what is allocated, as the leak report would name it.
+    #[must_use]
+    pub fn leaks(&self) -> Vec<Leak> {
+        self.arena.leaks()
+    }
+
     /// Gives empty blocks back to the device, but for the least number that its setup says.
     pub fn trim(&self) {
         self.arena.trim();
@@ -227,6 +266,14 @@ impl<D: Device, V: Division> Suballocator<D, V> {
     /// When one does not hold.
     pub fn check(&self) {
         self.arena.check();
+    }
+
+    /// Tells whether the aids want a block of its own for a request.
+    fn is_dedicated_by_aids(&self, request: &Request<'_, D>) -> bool {
+        let Config { care, rules, .. } = self.arena.config();
+        care.aids.always_dedicated
+            && rules.block_size.is_none()
+            && request.wish.placement != Placement::Existing
     }
 
     fn expect_mine(&self, id: AllocationId) -> Result<(), Misuse> {
@@ -310,6 +357,7 @@ unsafe impl<D: Device, V: Division> Strategy<D> for Suballocator<D, V> {
         if is_ruled && must_be_alone {
             return Err(Contradiction::BlocksAreShared.into());
         }
+        let must_be_alone = must_be_alone || self.is_dedicated_by_aids(request);
         let may_be_alone = request.wish.placement == Placement::Auto && !is_ruled;
         let prefers = request.requirements.dedicated == DedicatedWish::Preferred;
         let alone = must_be_alone || may_be_alone && prefers;

@@ -129,14 +129,10 @@ impl<'a> Program<'a> {
     }
 }
 
-#[test]
-fn resources_that_move_keep_their_contents() {
-    let Some(gpu) = Gpu::open() else { return };
-    let growth = Some(Growth { size_least: 1 << 20, size_most: 1 << 20 });
-    let options = polder_device::Options { growth, ..polder_device::Options::default() };
-    let allocator = Allocator::new(gpu.vulkan(), options);
-    let mut program = Program::new(&gpu, &allocator);
-
+/// Makes things, moves them while frames are rendered, and looks at all of them; `look` is called
+/// while they live.
+pub fn move_all(gpu: &Gpu, allocator: &Allocator<Vulkan>, look: impl Fn()) {
+    let mut program = Program::new(gpu, allocator);
     let held = allocator.held();
     let options =
         Options { effort: Effort::Full, bytes_per_pass_max: 200_000, ..Options::default() };
@@ -152,6 +148,16 @@ fn resources_that_move_keep_their_contents() {
     drop(mover);
     allocator.check();
     assert!(stats.moved > 0 && allocator.held() < held, "{stats:?}");
+    look();
     program.end();
+}
+
+#[test]
+fn resources_that_move_keep_their_contents() {
+    let Some(gpu) = Gpu::open() else { return };
+    let growth = Some(Growth { size_least: 1 << 20, size_most: 1 << 20 });
+    let options = polder_device::Options { growth, ..polder_device::Options::default() };
+    let allocator = Allocator::new(gpu.vulkan(), options);
+    move_all(&gpu, &allocator, || ());
     allocator.shutdown().expect("nothing is left");
 }

@@ -14,7 +14,7 @@ type Buffer = polder_device::Buffer<Vulkan>;
 type Image = polder_device::Image<Vulkan>;
 
 /// How many buffers or images the larger tests hold at once.
-const LIVE: usize = 60;
+pub const LIVE: usize = 60;
 
 fn allocator(gpu: &Gpu) -> Allocator<Vulkan> {
     Allocator::new(gpu.vulkan(), polder_device::Options::default())
@@ -78,7 +78,7 @@ fn send(gpu: &Gpu, passages: &[Passage]) {
 }
 
 /// Holds many passages of random sizes and replaces half of them, several times.
-fn churn(gpu: &Gpu, allocator: &Allocator<Vulkan>, seed: u64) {
+pub fn churn(gpu: &Gpu, allocator: &Allocator<Vulkan>, seed: u64) {
     let mut random = Random(seed);
     let mut passages = Vec::new();
     for round in 0..4 {

@@ -4,6 +4,7 @@
 //! one; any message of it fails the test. Without a driver the tests say so and pass, unless
 //! `VULKAN_TEST_DRIVER` names one that should be there.
 
+mod aids;
 mod callbacks;
 mod defragment;
 mod device;
