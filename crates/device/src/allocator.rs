@@ -236,6 +236,10 @@ impl<D: Device> Allocator<D> {
         is_plain.then(|| &self.rankings[wish.access as usize])
     }
 
+    pub(crate) const fn supply(&self) -> &Arc<Supply<D>> {
+        &self.supply
+    }
+
     pub(crate) fn made_arenas(&self) -> impl Iterator<Item = &Arena<D, Mixed>> {
         self.arenas.iter().filter_map(OnceLock::get)
     }

@@ -10,11 +10,13 @@
 //! Other threads may allocate and free all the while, in the same blocks. What is freed during a
 //! pass keeps both its places until the pass ends, for its copy may be under way.
 //!
-//! Moves stay within one memory type and one arena, for an id names its arena. Not moved are
-//! dedicated blocks (nothing else lies in them), what was asked to live shortly, and what somebody
-//! has [mapped](crate::Strategy::map) at the moment. An allocation mapped all its life
-//! ([`Mapping::Persistent`](crate::Mapping)) moves, and its handle gets the new pointer: that is
-//! why `copied` takes the handle. The pointer it had before is good until the pass ends.
+//! A [`Pool`] is defragmented [by itself](Pool::defragment); the defragmentation of an allocator
+//! leaves its pools alone. Moves stay within one memory type and one arena, for an id names its
+//! arena. Not moved are dedicated blocks (nothing else lies in them), what was asked to live
+//! shortly, and what somebody has [mapped](crate::Strategy::map) at the moment. An allocation
+//! mapped all its life ([`Mapping::Persistent`](crate::Mapping)) moves, and its handle gets the new
+//! pointer: that is why `copied` takes the handle. The pointer it had before is good until the pass
+//! ends.
 //!
 //! Between `begin_pass` and `copied` nobody may write to an allocation that moves: the copy would
 //! miss it. The [mover](mover::Mover) does all this for buffers and images.
@@ -63,45 +65,22 @@
 
 mod error;
 pub mod mover;
+mod options;
 
 pub use crate::arena::Effort;
 pub use error::{DefragmentError, NotDestroyed};
 pub use mover::Mover;
+pub use options::Options;
 
 use crate::allocation::{Allocation, AllocationId, HostPointer};
 use crate::allocator::Allocator;
 use crate::arena::{Arena, Left, Mapped, Outcome, Packing, Session};
 use crate::device::{Device, Tiling};
 use crate::division::mixed::{self, Mixed};
-use crate::strategy::Strategy;
+use crate::strategy::Pool;
+use crate::supply::Supply;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
-
-/// How an allocator is defragmented.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// How much is done for how few bytes.
-    pub effort: Effort,
-    /// The one memory type to work in; nothing for all.
-    pub memory_type: Option<u32>,
-    /// Most bytes that the moves of one pass have together; not zero. An allocation that is larger
-    /// never moves.
-    pub bytes_per_pass_max: u64,
-    /// Most moves of one pass; not zero.
-    pub moves_per_pass_max: u32,
-}
-
-impl Default for Options {
-    /// Balanced, everywhere, without limits.
-    fn default() -> Self {
-        Self {
-            effort: Effort::default(),
-            memory_type: None,
-            bytes_per_pass_max: u64::MAX,
-            moves_per_pass_max: u32::MAX,
-        }
-    }
-}
 
 /// The name of a move. No two moves of a process have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -185,13 +164,13 @@ struct Ticket {
     answered: bool,
 }
 
-/// An allocator's defragmentation, in passes. See the [module](self).
+/// A defragmentation of an allocator or a pool, in passes. See the [module](self).
 ///
 /// Dropping it ends an open pass: what was not answered stays where it is, and its target is
 /// free. As with every free, the device no longer writes there; the places that were left are
 /// free too.
 pub struct Defragmentation<'a, D: Device> {
-    allocator: &'a Allocator<D>,
+    supply: &'a Supply<D>,
     options: Options,
     sites: Vec<Site<'a, D>>,
     /// The number of the open pass.
@@ -216,35 +195,47 @@ impl<D: Device> Allocator<D> {
     /// A limit is zero, there is no such memory type, or another defragmentation works there.
     pub fn defragment(&self, options: &Options) -> Result<Defragmentation<'_, D>, DefragmentError> {
         let types = self.properties().memory_types.len() as u32;
-        if options.bytes_per_pass_max == 0 || options.moves_per_pass_max == 0 {
-            return Err(DefragmentError::ZeroLimit);
-        }
-        match options.memory_type {
-            Some(memory_type) if memory_type >= types => {
-                return Err(DefragmentError::NoMemoryType { memory_type });
-            }
-            _ => {}
-        }
+        options.expect_possible(|memory_type| memory_type < types)?;
         let is_wanted = |arena: &&Arena<D, Mixed>| {
             let config = arena.config();
             matches!(config.division, mixed::Config::Tlsf(_))
                 && options.memory_type.is_none_or(|wanted| wanted == config.memory_type)
         };
-        Defragmentation::new(self, *options, self.made_arenas().filter(is_wanted))
+        Defragmentation::new(self.supply(), *options, self.made_arenas().filter(is_wanted))
+    }
+}
+
+impl<D: Device> Pool<D> {
+    /// Begins a defragmentation of this pool alone. As many blocks stay as its rules say at least,
+    /// and nothing moves to empty one of those.
+    ///
+    /// # Errors
+    ///
+    /// The pool is [linear](DefragmentError::Linear); a limit is zero, the pool is of another
+    /// memory type, or another defragmentation works in it.
+    pub fn defragment(&self, options: &Options) -> Result<Defragmentation<'_, D>, DefragmentError> {
+        let (arena, memory_type) = (self.arena(), self.memory_type());
+        options.expect_possible(|wanted| wanted == memory_type)?;
+        match arena.config().division {
+            mixed::Config::Tlsf(_) => {
+                Defragmentation::new(arena.supply(), *options, core::iter::once(arena))
+            }
+            mixed::Config::Linear(_) => Err(DefragmentError::Linear { memory_type }),
+        }
     }
 }
 
 impl<'a, D: Device> Defragmentation<'a, D> {
-    /// Begins one in these arenas of the allocator's.
+    /// Begins one in these arenas, whose blocks are the supply's.
     fn new(
-        allocator: &'a Allocator<D>,
+        supply: &'a Supply<D>,
         options: Options,
         arenas: impl Iterator<Item = &'a Arena<D, Mixed>>,
     ) -> Result<Self, DefragmentError> {
         let (pass, moves, tickets) = (None, Vec::new(), Vec::new());
         let (sites, stats) = (Vec::new(), Stats::default());
         // Dropped on the way out, it gives back what it has claimed.
-        let mut it = Self { allocator, options, sites, pass, moves, tickets, stats };
+        let mut it = Self { supply, options, sites, pass, moves, tickets, stats };
         for arena in arenas {
             if !arena.with(|session| session.claim()) {
                 let memory_type = arena.config().memory_type;
@@ -254,6 +245,10 @@ impl<'a, D: Device> Defragmentation<'a, D> {
             it.sites.push(Site { arena, packing, done: false });
         }
         Ok(it)
+    }
+
+    fn device(&self) -> &'a D {
+        self.supply.device()
     }
 
     /// Proposes moves; none when there is nothing left to do, and then no pass is open.
@@ -382,15 +377,16 @@ impl<'a, D: Device> Defragmentation<'a, D> {
         id: MoveId,
         allocation: Allocation<D>,
     ) -> Result<(), NotDestroyed<D>> {
-        if let Err(reason) = self.ticket(id, Some(&allocation)) {
-            return Err(NotDestroyed { reason, allocation });
+        let freed = self.ticket(id, Some(&allocation)).and_then(|ticket| {
+            self.sites[ticket.site].arena.free(allocation.id()).map_err(DefragmentError::Misuse)
+        });
+        match freed {
+            Ok(()) => {
+                self.tickets[id.index as usize].answered = true;
+                Ok(())
+            }
+            Err(reason) => Err(NotDestroyed { reason, allocation }),
         }
-        self.allocator.free(allocation).map_err(|error| NotDestroyed {
-            reason: DefragmentError::Misuse(error.reason),
-            allocation: error.allocation,
-        })?;
-        self.tickets[id.index as usize].answered = true;
-        Ok(())
     }
 
     /// Ends the pass: what moves have left and what was freed meanwhile is free, empty blocks go

@@ -235,7 +235,7 @@ impl<D: Device, V: Division> State<D, V> {
     }
 
     /// Ends the pass: what its moves kept becomes free, and blocks that were to become empty and
-    /// are go out.
+    /// are go out, but for as many as stay by the arena's rules.
     pub fn end_moves(&mut self) {
         let freed: HashSet<u32> = core::mem::take(&mut self.moves.freed).into_iter().collect();
         let moves = core::mem::take(&mut self.moves.list);
@@ -254,7 +254,9 @@ impl<D: Device, V: Division> State<D, V> {
         }
         let emptied: Vec<_> =
             self.closed.iter().copied().filter(|block| self.empty.contains(block)).collect();
-        emptied.into_iter().for_each(|block| self.discard(block));
+        for block in emptied.into_iter().take(self.blocks_to_spare()) {
+            self.discard(block);
+        }
     }
 
     /// Claims the arena for one defragmentation; `false` when another has it.

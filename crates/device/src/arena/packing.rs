@@ -369,7 +369,8 @@ impl<D: Device, V: Division> State<D, V> {
     }
 
     /// Closes the blocks that could go if everything fitted everywhere, and returns them, the
-    /// sparsest last. If one tiling is named, all that are mostly of the other are closed too.
+    /// sparsest last; no more than the arena's rules let go. If one tiling is named, all that are
+    /// mostly of the other are closed too.
     fn close_sparse(&mut self, tiling: Option<Tiling>) -> Vec<u32> {
         let mut fills = self.fills();
         if let Some(tiling) = tiling {
@@ -390,7 +391,8 @@ impl<D: Device, V: Division> State<D, V> {
             moving += fill.used;
             moving <= room
         };
-        let mut blocks: Vec<_> = fills.iter().take_while(goes).map(|fill| fill.block).collect();
+        let going = fills.iter().take(self.blocks_to_spare()).take_while(goes);
+        let mut blocks: Vec<_> = going.map(|fill| fill.block).collect();
         blocks.iter().for_each(|&block| self.close(block));
         blocks.reverse();
         blocks

@@ -306,7 +306,12 @@ impl<D: Device, V: Division> State<D, V> {
     }
 
     fn may_lose_block(&self) -> bool {
-        self.shared > self.blocks_least
+        self.blocks_to_spare() > 0
+    }
+
+    /// How many shared blocks there are beyond those that stay, empty or not.
+    pub(super) fn blocks_to_spare(&self) -> usize {
+        self.shared.saturating_sub(self.blocks_least) as usize
     }
 
     /// Tells that nothing lies in a block that was just added.

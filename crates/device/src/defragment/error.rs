@@ -13,10 +13,17 @@ pub enum DefragmentError {
     /// A limit of zero lets nothing move: allow at least one byte and one move.
     #[error("a pass has at least one byte and one move")]
     ZeroLimit,
-    /// The device has no such memory type.
-    #[error("the device has no memory type {memory_type}")]
+    /// The device has no such memory type, or the pool is of another.
+    #[error("there is no memory type {memory_type} here")]
     NoMemoryType {
         /// What was asked for.
+        memory_type: u32,
+    },
+    /// The pool is linear: what lies in its blocks stays in the order in which it came, so there is
+    /// nothing to gather. Make the pool general, or free its allocations in their order.
+    #[error("the pool of memory type {memory_type} is linear, and nothing in it moves")]
+    Linear {
+        /// The pool's type.
         memory_type: u32,
     },
     /// Another defragmentation works there: end it first.

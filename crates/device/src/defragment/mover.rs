@@ -63,7 +63,6 @@ use super::{DefragmentError, Defragmentation, Move, MoveId, Stats};
 use crate::allocation::AllocationId;
 use crate::device::{Device, DeviceError, Resource, Resources};
 use crate::factory::{Buffer, Image};
-use crate::strategy::Strategy;
 use core::fmt;
 use std::collections::HashMap;
 use thiserror::Error;
@@ -450,7 +449,7 @@ impl<'a, D: Relocate> Mover<'a, D> {
     }
 
     fn device(&self) -> &'a D {
-        self.work.allocator.device()
+        self.work.device()
     }
 
     fn end(&mut self) {

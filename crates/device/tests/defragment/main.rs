@@ -1,15 +1,19 @@
 //! Defragmentation on the software device: what lives keeps its bytes, places do not overlap,
 //! blocks go, limits hold, and misuse is an error that changes nothing.
 
+mod ground;
 mod mapped;
 mod meanwhile;
 mod misuse;
 mod mover;
 mod packing;
+mod pools;
 mod threads;
 
+use ground::{BLOCK, Ground};
 use polder_device::defragment::{DefragmentError, Move, Options, Stats};
 use polder_device::sim::{BufferInfo, ImageInfo, Layout, Memory, Preset, Sim, SimResource};
+use polder_device::strategy::Pool;
 use polder_device::{
     Access, Allocation, AllocationId, Allocator, Effort, Growth, Mapping, Request, Resource,
     Resources, Strategy, Tiling, Wish,
@@ -17,12 +21,13 @@ use polder_device::{
 use proptest::prelude::{Just, ProptestConfig, any, prop_oneof, proptest};
 use proptest::strategy::Strategy as PropStrategy;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 const EFFORTS: [Effort; 4] = [Effort::Fast, Effort::Balanced, Effort::Full, Effort::Extensive];
 
 /// Blocks of 64 KiB, so that there are many.
 fn allocator(sim: &Sim) -> Allocator<Sim> {
-    let growth = Some(Growth { size_least: 64 << 10, size_most: 64 << 10 });
+    let growth = Some(Growth { size_least: BLOCK, size_most: BLOCK });
     Allocator::new(
         sim.clone(),
         polder_device::Options { growth, arenas: 1, ..polder_device::Options::default() },
@@ -51,19 +56,19 @@ impl Item {
     }
 }
 
-/// The allocator, and what should be in it.
-struct World {
+/// An allocator or a pool, and what should be in it.
+struct World<G> {
     sim: Sim,
-    allocator: Allocator<Sim>,
+    ground: Arc<G>,
     live: HashMap<AllocationId, Item>,
     order: Vec<AllocationId>,
     seed: u64,
 }
 
-impl World {
+impl<G: Ground> World<G> {
     fn new(sim: Sim) -> Self {
-        let allocator = allocator(&sim);
-        Self { sim, allocator, live: HashMap::new(), order: Vec::new(), seed: 0 }
+        let ground = G::begin(&sim);
+        Self { sim, ground, live: HashMap::new(), order: Vec::new(), seed: 0 }
     }
 
     /// A resource of about this size: an image is as many texels as it takes.
@@ -87,7 +92,7 @@ impl World {
         let requirements = unsafe { self.sim.requirements(resource) };
         let mut request = Request::new(requirements, wish);
         (request.tiling, request.resource) = (tiling, Some(resource));
-        let allocation = self.allocator.allocate(&request).unwrap();
+        let allocation = self.ground.allocate(&request).unwrap();
         // SAFETY: Both are new and for each other.
         unsafe { self.sim.bind(resource, allocation.memory(), allocation.offset()) }.unwrap();
         self.seed += 1;
@@ -106,7 +111,7 @@ impl World {
         let item = self.live.remove(&id).unwrap();
         // SAFETY: It is ours, and nothing uses it.
         unsafe { self.sim.destroy(item.resource) };
-        self.allocator.free(item.allocation).unwrap();
+        self.ground.free(item.allocation).unwrap();
     }
 
     /// Copies as a device would, and says so.
@@ -134,15 +139,14 @@ impl World {
 
     /// Every byte is where it should be, and nothing overlaps.
     fn check(&self) {
-        self.allocator.check();
+        self.ground.check();
         let mut places = HashMap::<Memory, Vec<(u64, u64)>>::new();
         for (id, item) in &self.live {
             // SAFETY: This thread alone uses it.
             let bytes = unsafe { self.sim.read_device(item.resource, 0..item.size) }.unwrap();
             assert_eq!(bytes, item.bytes(), "{id}");
             let allocation = &item.allocation;
-            // SAFETY: The twin is only looked at.
-            let fresh = unsafe { self.allocator.handle(*id) }.unwrap();
+            let fresh = self.ground.twin(*id).unwrap();
             assert_eq!(
                 (fresh.memory(), fresh.offset(), fresh.pointer()),
                 (allocation.memory(), allocation.offset(), allocation.pointer())
@@ -160,15 +164,15 @@ impl World {
     /// Runs to the end, with a look at everything after each pass. `mix` decides what becomes of
     /// each move.
     fn defragment(&mut self, options: &Options, mut mix: impl FnMut() -> u64) -> Stats {
-        let allocator = core::mem::replace(&mut self.allocator, allocator(&self.sim));
-        let mut work = allocator.defragment(options).unwrap();
+        let ground = self.ground.clone();
+        let mut work = ground.defragment(options).unwrap();
         let mut passes = 0;
         loop {
             let moves = work.begin_pass().unwrap().to_vec();
             let bytes: u64 = moves.iter().map(|one| one.size).sum();
             assert!(bytes <= options.bytes_per_pass_max);
             assert!(moves.len() <= options.moves_per_pass_max as usize);
-            allocator.check();
+            ground.check();
             if moves.is_empty() {
                 break;
             }
@@ -188,42 +192,38 @@ impl World {
                         let item = self.live.remove(&one.allocation).unwrap();
                         self.order.retain(|&id| id != one.allocation);
                         old.push(item.resource);
-                        allocator.free(item.allocation).unwrap();
+                        ground.free(item.allocation).unwrap();
                     }
                     _ => old.push(self.copy(one, |handle| work.copied(one.id, handle)).unwrap()),
                 }
             }
-            allocator.check();
+            ground.check();
             // SAFETY: Nothing uses them any more.
             old.into_iter().for_each(|resource| unsafe { self.sim.destroy(resource) });
             work.end_pass().unwrap();
-            allocator.check();
+            ground.check();
             passes += 1;
             assert!(passes < 10_000, "it comes to an end");
         }
         assert!(work.is_done());
-        let stats = work.stats();
-        drop(work);
-        drop(core::mem::replace(&mut self.allocator, allocator));
-        stats
-    }
-
-    fn blocks(&self) -> u64 {
-        let types = self.allocator.properties().memory_types.len() as u32;
-        (0..types).map(|memory_type| self.allocator.stats(memory_type).blocks).sum()
+        work.stats()
     }
 
     fn end(mut self) {
         while !self.order.is_empty() {
             self.free(0);
         }
-        self.allocator.shutdown().unwrap();
-        assert_eq!(self.sim.violations(), []);
+        let ground = Arc::into_inner(self.ground).expect("nobody else has it");
+        assert!(ground.dispose().is_ok());
+        assert_eq!((self.sim.live().blocks, self.sim.violations().len()), (0, 0));
     }
 }
 
+/// The one of an allocator.
+type General = World<Allocator<Sim>>;
+
 /// Fills, frees a part, and returns what is left.
-fn scattered(sim: Sim, count: u64, keep: impl Fn(u64) -> bool) -> World {
+fn scattered<G: Ground>(sim: Sim, count: u64, keep: impl Fn(u64) -> bool) -> World<G> {
     let mut world = World::new(sim);
     for number in 0..count {
         world.allocate(1024 + number * 4793 % 9000 / 16 * 16, Tiling::Linear, Wish::default());
@@ -283,48 +283,64 @@ proptest! {
     fn what_lives_keeps_its_bytes_and_its_id(
         steps in proptest::collection::vec(step(), 1..160),
         granular_device in any::<bool>(),
+        of_pool in any::<bool>(),
     ) {
         let sim = if granular_device { granular() } else { Sim::preset(Preset::Lavapipe) };
-        let mut world = World::new(sim);
-        for step in steps {
-            match step {
-                Step::Allocate { size, tiling, persistent } => {
-                    let wish = if persistent {
-                        Wish { mapping: Mapping::Persistent, ..Wish::of(Access::HostRandom) }
-                    } else {
-                        Wish::default()
-                    };
-                    world.allocate(size, tiling, wish);
-                }
-                Step::Free(choice) => world.free(choice),
-                Step::Defragment { effort, bytes, moves, seed } => {
-                    let options = Options {
-                        effort,
-                        bytes_per_pass_max: bytes,
-                        moves_per_pass_max: moves,
-                        ..Options::default()
-                    };
-                    world.defragment(&options, random(seed));
-                    world.check();
-                }
+        if of_pool {
+            live_through::<Pool<Sim>>(sim, steps);
+        } else {
+            live_through::<Allocator<Sim>>(sim, steps);
+        }
+    }
+}
+
+/// A history from its begin to its end.
+fn live_through<G: Ground>(sim: Sim, steps: Vec<Step>) {
+    let mut world = World::<G>::new(sim);
+    for step in steps {
+        match step {
+            Step::Allocate { size, tiling, persistent } => {
+                let wish = if persistent {
+                    Wish { mapping: Mapping::Persistent, ..Wish::of(Access::HostRandom) }
+                } else {
+                    Wish::default()
+                };
+                world.allocate(size, tiling, wish);
+            }
+            Step::Free(choice) => world.free(choice),
+            Step::Defragment { effort, bytes, moves, seed } => {
+                let options = Options {
+                    effort,
+                    bytes_per_pass_max: bytes,
+                    moves_per_pass_max: moves,
+                    ..Options::default()
+                };
+                world.defragment(&options, random(seed));
+                world.check();
             }
         }
-        world.check();
-        world.end();
     }
+    world.check();
+    world.end();
 }
 
 #[test]
 #[cfg_attr(miri, ignore = "thousands of allocations")]
 fn few_blocks_hold_what_many_did() {
+    gather::<Allocator<Sim>>();
+    gather::<Pool<Sim>>();
+}
+
+fn gather<G: Ground>() {
     for effort in EFFORTS {
-        let mut world = scattered(Sim::preset(Preset::Lavapipe), 400, |number| number % 2 == 0);
-        let before = world.blocks();
+        let mut world: World<G> =
+            scattered(Sim::preset(Preset::Lavapipe), 400, |number| number % 2 == 0);
+        let before = world.ground.blocks();
         let stats = world.defragment(&Options { effort, ..Options::default() }, || 15);
         world.check();
-        let least = world.allocator.used().div_ceil(64 << 10);
-        assert!(world.blocks() <= least + 2, "{effort:?}: {} of {before}", world.blocks());
-        assert_eq!(stats.blocks_freed, before - world.blocks());
+        let (least, after) = (world.ground.used().div_ceil(BLOCK), world.ground.blocks());
+        assert!(after <= least + 2, "{effort:?}: {after} of {before}");
+        assert_eq!(stats.blocks_freed, before - after);
         world.end();
     }
 }
@@ -333,9 +349,9 @@ fn few_blocks_hold_what_many_did() {
 #[cfg_attr(miri, ignore = "thousands of allocations")]
 fn limits_however_small_cost_no_block() {
     for effort in EFFORTS {
-        let mut free = scattered(granular(), 200, |number| number % 3 == 0);
+        let mut free: General = scattered(granular(), 200, |number| number % 3 == 0);
         let all = free.defragment(&Options { effort, ..Options::default() }, || 15);
-        let mut bound = scattered(granular(), 200, |number| number % 3 == 0);
+        let mut bound: General = scattered(granular(), 200, |number| number % 3 == 0);
         let options = Options {
             effort,
             bytes_per_pass_max: 12_000,
@@ -354,7 +370,8 @@ fn limits_however_small_cost_no_block() {
 #[test]
 #[cfg_attr(miri, ignore = "thousands of allocations")]
 fn the_quick_way_moves_only_what_empties_blocks() {
-    let mut world = scattered(Sim::preset(Preset::Lavapipe), 400, |number| number % 4 == 0);
+    let mut world: General =
+        scattered(Sim::preset(Preset::Lavapipe), 400, |number| number % 4 == 0);
     let stats = world.defragment(&Options { effort: Effort::Fast, ..Options::default() }, || 15);
     assert!(stats.bytes_moved <= stats.bytes_freed);
     let again = world.defragment(&Options { effort: Effort::Fast, ..Options::default() }, || 15);
@@ -365,7 +382,7 @@ fn the_quick_way_moves_only_what_empties_blocks() {
 #[test]
 #[cfg_attr(miri, ignore = "thousands of allocations")]
 fn the_extensive_way_parts_linear_from_optimal() {
-    let mut world = World::new(granular());
+    let mut world = General::new(granular());
     for number in 0..300 {
         let tiling = if number % 2 == 0 { Tiling::Linear } else { Tiling::Optimal };
         world.allocate(2000 + number * 37 % 5000, tiling, Wish::default());

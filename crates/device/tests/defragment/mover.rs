@@ -1,13 +1,16 @@
 //! The mover in a frame loop: contents, handles, failures at every step.
 
-use super::{allocator, granular};
+use super::granular;
+use super::ground::Ground;
 use polder_device::defragment::mover::{NotCopyable, Step};
 use polder_device::defragment::{Mover, Options};
 use polder_device::sim::{BufferInfo, BufferUsage, Call, ImageInfo, ImageUsage, Sim};
+use polder_device::strategy::Pool;
 use polder_device::{
     AllocationId, Allocator, Buffer, DeviceError, Effort, Factory, Image, Resource, Strategy, Wish,
 };
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Frames that are under way at once.
 const FRAMES: u64 = 2;
@@ -31,21 +34,21 @@ struct Program {
 
 impl Program {
     /// A half of what was made.
-    fn new(sim: &Sim, allocator: &Allocator<Sim>, count: u8) -> Self {
+    fn new(sim: &Sim, ground: &impl Ground, count: u8) -> Self {
         let (mut buffers, mut images) = (HashMap::new(), HashMap::new());
         let mut spare = Vec::new();
         for number in 0..count {
             let (buffer, image) = (buffer_info(), image_info());
-            let buffer = allocator.create_buffer(&buffer, &Wish::default()).unwrap();
+            let buffer = ground.create_buffer(&buffer, &Wish::default()).unwrap();
             if number % 2 == 0 {
                 spare.push(buffer);
             } else {
                 buffers.insert(buffer.allocation().id(), (buffer, number));
             }
-            let image = allocator.create_image(&image, &Wish::default()).unwrap();
+            let image = ground.create_image(&image, &Wish::default()).unwrap();
             images.insert(image.allocation().id(), (image, number));
         }
-        spare.into_iter().for_each(|buffer| allocator.destroy_buffer(buffer).unwrap());
+        spare.into_iter().for_each(|buffer| ground.destroy_buffer(buffer).unwrap());
         let program = Self { sim: sim.clone(), buffers, images };
         for (resource, number) in program.resources() {
             // SAFETY: This thread alone uses it.
@@ -61,8 +64,8 @@ impl Program {
         buffers.chain(images).collect()
     }
 
-    fn check(&self, allocator: &Allocator<Sim>) {
-        allocator.check();
+    fn check(&self, ground: &impl Ground) {
+        ground.check();
         for (resource, number) in self.resources() {
             // SAFETY: This thread alone uses it.
             let bytes = unsafe { self.sim.read_device(resource, 0..3000) }.unwrap();
@@ -102,15 +105,16 @@ impl Program {
         }
     }
 
-    fn end(self, allocator: Allocator<Sim>) {
+    fn end<G: Ground>(self, ground: Arc<G>) {
         for (buffer, _) in self.buffers.into_values() {
-            allocator.destroy_buffer(buffer).unwrap();
+            ground.destroy_buffer(buffer).unwrap();
         }
         for (image, _) in self.images.into_values() {
-            allocator.destroy_image(image).unwrap();
+            ground.destroy_image(image).unwrap();
         }
-        allocator.check();
-        allocator.shutdown().unwrap();
+        ground.check();
+        let ground = Arc::into_inner(ground).expect("nobody else has it");
+        assert!(ground.dispose().is_ok());
         let left = self.sim.live();
         assert_eq!((left.buffers, left.images, left.blocks), (0, 0, 0));
         assert_eq!(self.sim.violations(), []);
@@ -120,13 +124,18 @@ impl Program {
 #[test]
 #[cfg_attr(miri, ignore = "some hundred frames")]
 fn resources_move_in_a_frame_loop_and_keep_their_contents() {
+    loop_of_frames::<Allocator<Sim>>();
+    loop_of_frames::<Pool<Sim>>();
+}
+
+fn loop_of_frames<G: Ground>() {
     for effort in [Effort::Fast, Effort::Balanced, Effort::Full, Effort::Extensive] {
         let sim = granular();
-        let allocator = allocator(&sim);
-        let mut program = Program::new(&sim, &allocator, COUNT);
-        let held = allocator.held();
+        let ground = G::begin(&sim);
+        let mut program = Program::new(&sim, &*ground, COUNT);
+        let held = ground.held();
         let options = Options { effort, bytes_per_pass_max: 20_000, ..Options::default() };
-        let mut mover = Mover::new(allocator.defragment(&options).unwrap());
+        let mut mover = Mover::new(ground.defragment(&options).unwrap());
         program.register(&mut mover);
         for frame in 1..10_000 {
             if frame > FRAMES {
@@ -136,14 +145,14 @@ fn resources_move_in_a_frame_loop_and_keep_their_contents() {
                 break;
             }
             program.step(&mut mover, frame).unwrap();
-            program.check(&allocator);
+            program.check(&*ground);
         }
         assert!(mover.is_done());
         assert!(mover.stats().moved > 0);
         drop(mover);
-        assert!(allocator.held() < held, "{effort:?}");
-        program.check(&allocator);
-        program.end(allocator);
+        assert!(ground.held() < held, "{effort:?}");
+        program.check(&*ground);
+        program.end(ground);
     }
 }
 
@@ -152,8 +161,8 @@ fn resources_move_in_a_frame_loop_and_keep_their_contents() {
 fn every_call_may_fail_and_all_stays_whole() {
     for n in 1..200 {
         let sim = granular();
-        let allocator = allocator(&sim);
-        let mut program = Program::new(&sim, &allocator, COUNT / 2);
+        let allocator = Allocator::begin(&sim);
+        let mut program = Program::new(&sim, &*allocator, COUNT / 2);
         let options = Options { bytes_per_pass_max: 60_000, ..Options::default() };
         let mut mover = Mover::new(allocator.defragment(&options).unwrap());
         program.register(&mut mover);
@@ -168,7 +177,7 @@ fn every_call_may_fail_and_all_stays_whole() {
         let reached = sim.pending_failures() == 0;
         sim.clear_failures();
         drop(mover);
-        program.check(&allocator);
+        program.check(&*allocator);
         program.end(allocator);
         if !reached {
             assert!(n > 20, "the loop makes calls");
@@ -226,8 +235,8 @@ fn one_failure_keeps_its_own_block_and_no_other() {
     for call in [Call::CreateBuffer, Call::Bind] {
         for failures in 0..3 {
             let sim = granular();
-            let allocator = allocator(&sim);
-            let mut program = three_blocks(&sim, &allocator);
+            let allocator = Allocator::begin(&sim);
+            let mut program = three_blocks(&sim, &*allocator);
             let options = Options { effort: Effort::Fast, ..Options::default() };
             let mut mover = Mover::new(allocator.defragment(&options).unwrap());
             // The second is again the first of a step.
@@ -235,7 +244,7 @@ fn one_failure_keeps_its_own_block_and_no_other() {
             assert_eq!(u64::from(finish(&mut program, &mut mover)), failures);
             assert_eq!(mover.stats().blocks_freed, 2 - failures, "{call:?}");
             drop(mover);
-            program.check(&allocator);
+            program.check(&*allocator);
             program.end(allocator);
         }
     }
@@ -245,8 +254,8 @@ fn one_failure_keeps_its_own_block_and_no_other() {
 #[cfg_attr(miri, ignore = "some ten frames")]
 fn a_device_that_makes_nothing_lets_the_mover_end() {
     let sim = granular();
-    let allocator = allocator(&sim);
-    let mut program = Program::new(&sim, &allocator, COUNT);
+    let allocator = Allocator::begin(&sim);
+    let mut program = Program::new(&sim, &*allocator, COUNT);
     let mut mover = Mover::new(allocator.defragment(&Options::default()).unwrap());
     for n in 1..1000 {
         sim.fail(Call::CreateBuffer, n, DeviceError::OutOfHostMemory);
@@ -256,7 +265,7 @@ fn a_device_that_makes_nothing_lets_the_mover_end() {
     assert_eq!(mover.stats().moved, 0);
     sim.clear_failures();
     drop(mover);
-    program.check(&allocator);
+    program.check(&*allocator);
     program.end(allocator);
 }
 
@@ -265,8 +274,8 @@ fn a_device_that_makes_nothing_lets_the_mover_end() {
 fn a_pass_that_was_open_ends_and_its_moves_come_again() {
     for moves_per_pass_max in [5, u32::MAX] {
         let sim = granular();
-        let allocator = allocator(&sim);
-        let mut program = Program::new(&sim, &allocator, COUNT);
+        let allocator = Allocator::begin(&sim);
+        let mut program = Program::new(&sim, &*allocator, COUNT);
         let options = Options { moves_per_pass_max, ..Options::default() };
         let mut work = allocator.defragment(&options).unwrap();
         assert!(!work.begin_pass().unwrap().is_empty());
@@ -275,7 +284,7 @@ fn a_pass_that_was_open_ends_and_its_moves_come_again() {
         assert_eq!(finish(&mut program, &mut mover), 0);
         assert!(mover.stats().blocks_freed > 2, "{:?}", mover.stats());
         drop(mover);
-        program.check(&allocator);
+        program.check(&*allocator);
         program.end(allocator);
     }
 }
@@ -283,8 +292,8 @@ fn a_pass_that_was_open_ends_and_its_moves_come_again() {
 #[test]
 fn what_nobody_takes_or_registers_stays() {
     let sim = granular();
-    let allocator = allocator(&sim);
-    let program = Program::new(&sim, &allocator, COUNT);
+    let allocator = Allocator::begin(&sim);
+    let program = Program::new(&sim, &*allocator, COUNT);
     let mut mover = Mover::new(allocator.defragment(&Options::default()).unwrap());
     for (buffer, _) in program.buffers.values() {
         mover.register_buffer(buffer, buffer_info()).unwrap();
@@ -296,14 +305,14 @@ fn what_nobody_takes_or_registers_stays() {
     let step = unsafe { mover.step(&mut (), 2, || true, |_| {}) };
     assert_eq!(step, Ok(Step::Waits), "what was copied for nothing is still in use");
     drop(mover);
-    program.check(&allocator);
+    program.check(&*allocator);
     program.end(allocator);
 }
 
 #[test]
 fn what_cannot_be_copied_is_refused() {
     let sim = granular();
-    let allocator = allocator(&sim);
+    let allocator = super::allocator(&sim);
     let info = BufferInfo { usage: BufferUsage::UNIFORM, ..buffer_info() };
     let buffer = allocator.create_buffer(&info, &Wish::default()).unwrap();
     let texture = ImageInfo { usage: ImageUsage::SAMPLED, ..image_info() };

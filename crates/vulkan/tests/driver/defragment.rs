@@ -4,7 +4,8 @@ use crate::gpu::Gpu;
 use crate::work::{buffer_info, image_info, pattern};
 use ash::vk;
 use polder_device::defragment::mover::Step;
-use polder_device::defragment::{Mover, Options};
+use polder_device::defragment::{Defragmentation, Mover, Options};
+use polder_device::strategy::{Rules, Setup};
 use polder_device::{
     Access, AllocationId, Allocator, Buffer, Effort, Factory, Growth, Image, Strategy, Wish,
 };
@@ -20,14 +21,16 @@ const STATE: ImageState = ImageState {
     aspects: vk::ImageAspectFlags::COLOR,
 };
 
-fn host_buffer(allocator: &Allocator<Vulkan>, size: u64, access: Access) -> Buffer<Vulkan> {
-    allocator.create_buffer(&buffer_info(size), &Wish::of(access)).expect("it is small")
+fn new_buffer(home: &dyn Strategy<Vulkan>, size: u64, access: Access) -> Buffer<Vulkan> {
+    home.create_buffer(&buffer_info(size), &Wish::of(access)).expect("it is small")
 }
 
 /// What a program holds, half of what it made, and what its patterns travel through.
 struct Program<'a> {
     gpu: &'a Gpu,
     allocator: &'a Allocator<Vulkan>,
+    /// Where its resources lie: the allocator, or a pool.
+    home: &'a dyn Strategy<Vulkan>,
     upload: Buffer<Vulkan>,
     download: Buffer<Vulkan>,
     buffers: HashMap<AllocationId, (u32, Buffer<Vulkan>)>,
@@ -35,11 +38,11 @@ struct Program<'a> {
 }
 
 impl<'a> Program<'a> {
-    fn new(gpu: &'a Gpu, allocator: &'a Allocator<Vulkan>) -> Self {
-        let upload = host_buffer(allocator, SIZE, Access::HostWrites);
-        let download = host_buffer(allocator, SIZE, Access::HostReads);
+    fn new(gpu: &'a Gpu, allocator: &'a Allocator<Vulkan>, home: &'a dyn Strategy<Vulkan>) -> Self {
+        let upload = new_buffer(allocator, SIZE, Access::HostWrites);
+        let download = new_buffer(allocator, SIZE, Access::HostReads);
         let (buffers, images) = (HashMap::new(), HashMap::new());
-        let mut program = Self { gpu, allocator, upload, download, buffers, images };
+        let mut program = Self { gpu, allocator, home, upload, download, buffers, images };
         let (used, spare): (Vec<_>, Vec<_>) =
             (0..COUNT).map(|number| (number, program.make(number))).partition(|one| one.0 % 3 == 0);
         for (number, (buffer, image)) in used {
@@ -47,8 +50,8 @@ impl<'a> Program<'a> {
             program.images.insert(image.allocation().id(), (number, image));
         }
         for (_, (buffer, image)) in spare {
-            allocator.destroy_buffer(buffer).expect("it is ours");
-            allocator.destroy_image(image).expect("it is ours");
+            home.destroy_buffer(buffer).expect("it is ours");
+            home.destroy_image(image).expect("it is ours");
         }
         program
     }
@@ -58,8 +61,8 @@ impl<'a> Program<'a> {
         let bytes = pattern(number, SIZE as usize);
         let written = self.allocator.write(self.upload.allocation_mut(), 0, &bytes);
         written.expect("it can be written");
-        let buffer = host_buffer(self.allocator, SIZE, Access::DeviceOnly);
-        let image = self.allocator.create_image(&image_info(WIDTH), &Wish::default());
+        let buffer = new_buffer(self.home, SIZE, Access::DeviceOnly);
+        let image = self.home.create_image(&image_info(WIDTH), &Wish::default());
         let image = image.expect("it is small");
         let (upload, download) = (self.upload.handle(), self.download.handle());
         self.gpu.submit(|commands| {
@@ -117,37 +120,47 @@ impl<'a> Program<'a> {
         for (number, buffer) in core::mem::take(&mut self.buffers).into_values() {
             self.gpu.submit(|commands| commands.copy(buffer.handle(), download, SIZE));
             self.check(number, SIZE);
-            self.allocator.destroy_buffer(buffer).expect("it is ours");
+            self.home.destroy_buffer(buffer).expect("it is ours");
         }
         for (number, image) in core::mem::take(&mut self.images).into_values() {
             self.gpu.submit(|commands| commands.copy_out(image.handle(), download, WIDTH));
             self.check(number, u64::from(WIDTH * WIDTH * 4));
-            self.allocator.destroy_image(image).expect("it is ours");
+            self.home.destroy_image(image).expect("it is ours");
         }
         self.allocator.destroy_buffer(self.upload).expect("it is ours");
         self.allocator.destroy_buffer(self.download).expect("it is ours");
     }
+
+    /// Renders frames until nothing is left to move; returns whether anything did.
+    fn render(&mut self, work: Defragmentation<'_, Vulkan>) -> bool {
+        let mut mover = Mover::new(work);
+        self.register(&mut mover);
+        for frame in 1.. {
+            self.frame(&mut mover, frame);
+            if mover.is_done() {
+                break;
+            }
+        }
+        mover.stats().moved > 0
+    }
 }
+
+const GROWTH: Option<Growth> = Some(Growth { size_least: 1 << 20, size_most: 1 << 20 });
+const OPTIONS: Options = Options {
+    effort: Effort::Full,
+    memory_type: None,
+    bytes_per_pass_max: 200_000,
+    moves_per_pass_max: u32::MAX,
+};
 
 /// Makes things, moves them while frames are rendered, and looks at all of them; `look` is called
 /// while they live.
 pub fn move_all(gpu: &Gpu, allocator: &Allocator<Vulkan>, look: impl Fn()) {
-    let mut program = Program::new(gpu, allocator);
+    let mut program = Program::new(gpu, allocator, allocator);
     let held = allocator.held();
-    let options =
-        Options { effort: Effort::Full, bytes_per_pass_max: 200_000, ..Options::default() };
-    let mut mover = Mover::new(allocator.defragment(&options).expect("nobody else does"));
-    program.register(&mut mover);
-    for frame in 1.. {
-        program.frame(&mut mover, frame);
-        if mover.is_done() {
-            break;
-        }
-    }
-    let stats = mover.stats();
-    drop(mover);
+    assert!(program.render(allocator.defragment(&OPTIONS).expect("nobody else does")));
     allocator.check();
-    assert!(stats.moved > 0 && allocator.held() < held, "{stats:?}");
+    assert!(allocator.held() < held);
     look();
     program.end();
 }
@@ -155,9 +168,41 @@ pub fn move_all(gpu: &Gpu, allocator: &Allocator<Vulkan>, look: impl Fn()) {
 #[test]
 fn resources_that_move_keep_their_contents() {
     let Some(gpu) = Gpu::open() else { return };
-    let growth = Some(Growth { size_least: 1 << 20, size_most: 1 << 20 });
-    let options = polder_device::Options { growth, ..polder_device::Options::default() };
+    let options = polder_device::Options { growth: GROWTH, ..polder_device::Options::default() };
     let allocator = Allocator::new(gpu.vulkan(), options);
     move_all(&gpu, &allocator, || ());
+    allocator.shutdown().expect("nothing is left");
+}
+
+/// The first memory type that buffers and images can both lie in.
+fn memory_type_for_both(allocator: &Allocator<Vulkan>) -> Option<u32> {
+    let (buffer, image) = (buffer_info(SIZE), image_info(WIDTH));
+    let types = allocator.properties().memory_types.len() as u32;
+    (0..types).find(|&memory_type| {
+        let wish = Wish { memory_types: 1 << memory_type, ..Wish::default() };
+        let of_buffer = allocator.find_memory_type_for_buffer(&buffer, &wish);
+        let of_image = allocator.find_memory_type_for_image(&image, &wish);
+        of_buffer.expect("it is small").is_some() && of_image.expect("it is small").is_some()
+    })
+}
+
+#[test]
+fn resources_of_a_pool_move_and_keep_their_contents() {
+    let Some(gpu) = Gpu::open() else { return };
+    let allocator = Allocator::new(gpu.vulkan(), polder_device::Options::default());
+    let memory_type = memory_type_for_both(&allocator).expect("buffers and images share a type");
+    let rules = Rules { blocks_least: 3, ..Rules::default() };
+    let setup = Setup { memory_type, growth: GROWTH, rules, ..Setup::default() };
+    let pool = allocator.create_pool(&setup, &[]).expect("it is small");
+    let mut program = Program::new(&gpu, &allocator, &*pool);
+
+    let before = pool.stats();
+    assert!(program.render(pool.defragment(&OPTIONS).expect("nobody else does")));
+    pool.check();
+    let after = pool.stats();
+    assert!(after.blocks < before.blocks && after.blocks >= 3, "{before:?} {after:?}");
+    program.end();
+    assert_eq!(pool.stats().allocations, 0);
+    drop(pool);
     allocator.shutdown().expect("nothing is left");
 }
