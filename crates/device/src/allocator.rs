@@ -26,7 +26,7 @@ pub use report::AllStats;
 pub(crate) use threads::{home, processors};
 
 use crate::allocation::{Allocation, AllocationId, AllocatorId, HostPointer};
-use crate::arena::{Arena, Coherence, Config, Kept, Rules};
+use crate::arena::{Arena, Coherence, Config, Kept, Rules, make_all_coherent};
 use crate::choice::{Explanation, Ranking, validate};
 use crate::debug::{Aids, Care};
 use crate::device::{Device, DeviceError, DeviceProperties, Resource, Resources};
@@ -417,6 +417,14 @@ unsafe impl<D: Device> Strategy<D> for Allocator<D> {
         which: Coherence,
     ) -> Result<(), MapError> {
         self.arena_of(allocation.id())?.make_coherent(allocation, range, which)
+    }
+
+    fn make_all_coherent(
+        &self,
+        ranges: &[(&Allocation<D>, Range<u64>)],
+        which: Coherence,
+    ) -> Result<(), MapError> {
+        make_all_coherent(ranges, which, |id| self.arena_of(id))
     }
 }
 

@@ -21,6 +21,7 @@
 
 mod account;
 mod block;
+mod coherence;
 mod entry;
 mod info;
 mod mapping;
@@ -33,8 +34,8 @@ mod vma;
 mod watch;
 
 pub use block::{Kept, Tied};
+pub use coherence::{Coherence, check_range, check_within, make_all_coherent};
 pub use info::AllocationInfo;
-pub use mapping::{Coherence, check_range};
 pub use moves::Mapped;
 pub use packing::{Effort, Left, Outcome, Packing};
 pub use rules::{Neighbours, Rules};

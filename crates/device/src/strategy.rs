@@ -38,7 +38,7 @@ pub use combined::{Combined, DevicesDiffer};
 pub use suballocator::{Buddy, Dedicated, Linear, Pool, Setup, Slab, Suballocator, Tlsf};
 
 use crate::allocation::{Allocation, AllocationId, HostPointer};
-use crate::arena::check_range;
+use crate::arena::{check_range, check_within};
 use crate::device::Device;
 use crate::error::{AllocError, FreeError, MapError, Misuse};
 use crate::request::Request;
@@ -164,6 +164,29 @@ pub unsafe trait Strategy<D: Device>: Send + Sync {
         which: Coherence,
     ) -> Result<(), MapError>;
 
+    /// Does as [`make_coherent`](Self::make_coherent) for ranges of many allocations. The default
+    /// allocator and every [`Suballocator`] make one call of the device, the provided function one
+    /// for each range.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`MapError`]. Whether the handles are good and the ranges lie in their allocations
+    /// is found before anything is done.
+    fn make_all_coherent(
+        &self,
+        ranges: &[(&Allocation<D>, Range<u64>)],
+        which: Coherence,
+    ) -> Result<(), MapError> {
+        for (allocation, range) in ranges {
+            check_within(allocation.size(), range)?;
+            self.expect_live(allocation)?;
+        }
+        let one = |(allocation, range): &(&_, Range<u64>)| {
+            self.make_coherent(allocation, range.clone(), which)
+        };
+        ranges.iter().try_for_each(one)
+    }
+
     /// Ends the strategy.
     ///
     /// # Errors
@@ -193,6 +216,43 @@ pub unsafe trait Strategy<D: Device>: Send + Sync {
     /// Those of [`MapError`].
     fn invalidate(&self, allocation: &Allocation<D>, range: Range<u64>) -> Result<(), MapError> {
         self.make_coherent(allocation, range, Coherence::Invalidate)
+    }
+
+    /// Makes host writes to many ranges of mapped allocations visible to the device: in one call
+    /// of it, where the strategy is one of those here.
+    ///
+    /// ```
+    /// use polder_device::sim::{BufferInfo, Call, Preset, Sim};
+    /// use polder_device::{Access, Allocator, Factory, Mapping, Options, Strategy, Wish};
+    ///
+    /// let sim = Sim::preset(Preset::Mock);
+    /// let allocator = Allocator::new(sim.clone(), Options::default());
+    /// let wish = Wish { mapping: Mapping::Persistent, ..Wish::of(Access::HostReads) };
+    /// let one = allocator.create_buffer(&BufferInfo::default(), &wish)?;
+    /// let other = allocator.create_buffer(&BufferInfo::default(), &wish)?;
+    /// // Here the host writes.
+    /// allocator.flush_all(&[(one.allocation(), 0..100), (other.allocation(), 50..200)])?;
+    /// assert_eq!(sim.calls(Call::Flush), 1);
+    /// allocator.destroy_buffer(one)?;
+    /// allocator.destroy_buffer(other)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`make_all_coherent`](Self::make_all_coherent).
+    fn flush_all(&self, ranges: &[(&Allocation<D>, Range<u64>)]) -> Result<(), MapError> {
+        self.make_all_coherent(ranges, Coherence::Flush)
+    }
+
+    /// Makes device writes to many ranges of mapped allocations visible to the host, as
+    /// [`flush_all`](Self::flush_all) does with the host's.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`make_all_coherent`](Self::make_all_coherent).
+    fn invalidate_all(&self, ranges: &[(&Allocation<D>, Range<u64>)]) -> Result<(), MapError> {
+        self.make_all_coherent(ranges, Coherence::Invalidate)
     }
 
     /// Copies `bytes` to the allocation, `offset` bytes from its begin, and makes them visible to

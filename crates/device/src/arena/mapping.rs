@@ -1,5 +1,4 @@
-//! Host pointers into an arena's blocks: counted, kept a little longer than needed, and flushed
-//! in whole atoms.
+//! Host pointers into an arena's blocks: counted, and kept a little longer than needed.
 //!
 //! A block is mapped whole, once, however many of its allocations are mapped. When the last of
 //! them is unmapped the mapping stays for some frees more, for it is often wanted again.
@@ -7,23 +6,13 @@
 use super::Arena;
 use super::state::State;
 use crate::allocation::{Allocation, HostPointer};
-use crate::device::{Device, DeviceError, MappedRange};
+use crate::device::{Device, DeviceError};
 use crate::division::Division;
 use crate::error::MapError;
 use crate::request::Mapping;
-use core::ops::Range;
 
 /// How many frees in a block its mapping outlives its last use.
 const IDLE_FREES: u32 = 32;
-
-/// Which way a cache is made coherent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Coherence {
-    /// Host writes to the device.
-    Flush,
-    /// Device writes to the host.
-    Invalidate,
-}
 
 impl<D: Device, V: Division> State<D, V> {
     /// Maps a block if its next allocation wants that.
@@ -116,65 +105,4 @@ impl<D: Device, V: Division> Arena<D, V> {
             Ok(())
         })
     }
-
-    /// Flushes or invalidates a range of an allocation that is mapped; does nothing where host and
-    /// device are coherent. `range` is in bytes from the allocation's begin.
-    #[inline]
-    pub fn make_coherent(
-        &self,
-        allocation: &Allocation<D>,
-        range: Range<u64>,
-        which: Coherence,
-    ) -> Result<(), MapError> {
-        check_range(allocation.size, range.start, range.end.saturating_sub(range.start))?;
-        // Where nothing is done nobody asks whether the allocation lives, which would take longer
-        // than all the rest.
-        if self.flushes && !range.is_empty() {
-            return self.make_atoms_coherent(allocation, range, which);
-        }
-        Ok(())
-    }
-
-    /// The same where host and device are not coherent, for a range that lies in the allocation.
-    fn make_atoms_coherent(
-        &self,
-        allocation: &Allocation<D>,
-        range: Range<u64>,
-        which: Coherence,
-    ) -> Result<(), MapError> {
-        self.with(|session| {
-            self.expect_live(allocation.id)?;
-            let (entry, memory, _) = session.locate(allocation.id.slot);
-            if entry.maps == 0 {
-                return Err(MapError::NotMapped { id: allocation.id });
-            }
-            let atom = self.supply.properties().limits.non_coherent_atom_size;
-            let block_size = session.block(entry.block).grant.size;
-            let range = entry.offset + range.start..entry.offset + range.end;
-            let ranges = [MappedRange { memory, range: whole_atoms(range, atom, block_size) }];
-            let device = self.supply.device();
-            let done = match which {
-                // SAFETY: The block is mapped while an allocation in it is, and we hold the lock;
-                // the range lies in the block (checked above) and begins and ends at atoms or at
-                // the block's end. No other allocation shares an atom with this one, and that its
-                // owner keeps still is what its handle, borrowed here, stands for.
-                Coherence::Flush => unsafe { device.flush(&ranges) },
-                // SAFETY: As above; no host write but the owner's own can be lost.
-                Coherence::Invalidate => unsafe { device.invalidate(&ranges) },
-            };
-            done.map_err(MapError::Device)
-        })
-    }
-}
-
-/// Returns the atoms that a range of a block touches; the last may end with the block.
-pub(super) fn whole_atoms(range: Range<u64>, atom: u64, block_size: u64) -> Range<u64> {
-    range.start & !(atom - 1)..range.end.next_multiple_of(atom).min(block_size)
-}
-
-/// Finds a range that ends behind an allocation of `size` bytes.
-#[inline]
-pub fn check_range(size: u64, offset: u64, len: u64) -> Result<(), MapError> {
-    let fits = offset.checked_add(len).is_some_and(|end| end <= size);
-    if fits { Ok(()) } else { Err(MapError::PastEnd { offset, len, size }) }
 }

@@ -6,8 +6,8 @@
 //! part, the entry has the size that was asked for.
 
 use super::block::Contents;
+use super::coherence::whole_atoms;
 use super::entry::{Entry, Marks};
-use super::mapping::whole_atoms;
 use super::state::State;
 use super::{Arena, needs_flush};
 use crate::allocation::{AllocationId, AllocatorId};

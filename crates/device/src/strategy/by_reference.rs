@@ -67,6 +67,14 @@ macro_rules! impl_through {
                 (**self).make_coherent(allocation, range, which)
             }
 
+            fn make_all_coherent(
+                &self,
+                ranges: &[(&Allocation<D>, Range<u64>)],
+                which: Coherence,
+            ) -> Result<(), MapError> {
+                (**self).make_all_coherent(ranges, which)
+            }
+
             fn in_use(&self) -> bool {
                 (**self).in_use()
             }

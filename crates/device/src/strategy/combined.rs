@@ -2,6 +2,7 @@
 
 use super::{Coherence, Strategy, Tied};
 use crate::allocation::{Allocation, AllocationId, HostPointer};
+use crate::arena::check_within;
 use crate::device::Device;
 use crate::error::{AllocError, FreeError, MapError, Misuse};
 use crate::request::{Lifetime, Request};
@@ -132,6 +133,30 @@ unsafe impl<D: Device, S: Strategy<D>, G: Strategy<D>> Strategy<D> for Combined<
     ) -> Result<(), MapError> {
         let first = self.short_lived.make_coherent(allocation, range.clone(), which);
         either(first, || self.general.make_coherent(allocation, range, which))
+    }
+
+    /// What each of the two does in one call.
+    fn make_all_coherent(
+        &self,
+        ranges: &[(&Allocation<D>, Range<u64>)],
+        which: Coherence,
+    ) -> Result<(), MapError> {
+        let (mut short_lived, mut general) = (Vec::new(), Vec::new());
+        for (allocation, range) in ranges {
+            check_within(allocation.size(), range)?;
+            match self.short_lived.expect_live(allocation) {
+                Err(Misuse::WrongAllocator { .. }) => {
+                    self.general.expect_live(allocation)?;
+                    general.push((*allocation, range.clone()));
+                }
+                answer => {
+                    answer?;
+                    short_lived.push((*allocation, range.clone()));
+                }
+            }
+        }
+        self.short_lived.make_all_coherent(&short_lived, which)?;
+        self.general.make_all_coherent(&general, which)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Coherence, Strategy, Tied};
 use crate::allocation::{Allocation, AllocationId, AllocatorId, HostPointer};
-use crate::arena::{AllocationInfo, Arena, Config, Kept, Rules};
+use crate::arena::{AllocationInfo, Arena, Config, Kept, Rules, make_all_coherent};
 use crate::choice::{expect_possible, validate_for_type};
 use crate::debug::{Aids, Care, Corruption, Inspection, NotInspected};
 use crate::device::{DedicatedWish, Device};
@@ -430,6 +430,14 @@ unsafe impl<D: Device, V: Division> Strategy<D> for Suballocator<D, V> {
     ) -> Result<(), MapError> {
         self.expect_mine(allocation.id())?;
         self.arena.make_coherent(allocation, range, which)
+    }
+
+    fn make_all_coherent(
+        &self,
+        ranges: &[(&Allocation<D>, Range<u64>)],
+        which: Coherence,
+    ) -> Result<(), MapError> {
+        make_all_coherent(ranges, which, |id| self.expect_mine(id).map(|()| &self.arena))
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::gpu::{Gpu, Options};
 use crate::work::{buffer_info, image_info, pattern};
 use ash::vk;
+use core::ptr::NonNull;
 use polder_device::snapshot::{BlockSnapshot, RegionSnapshot};
 use polder_device::{
     Access, AllocError, Allocator, CreateError, Factory, Mapping, MemoryProperties, Placement,
@@ -258,20 +259,25 @@ fn each_access_gets_the_memory_that_suits_it() {
     allocator.shutdown().expect("all was freed");
 }
 
+/// The host-visible memory that this device lets us use.
+fn visible_types(gpu: &Gpu, allocator: &Allocator<Vulkan>) -> Vec<MemoryProperties> {
+    let is_open = |one: &MemoryProperties| {
+        let special = MemoryProperties::DEVICE_COHERENT | MemoryProperties::PROTECTED;
+        one.contains(MemoryProperties::HOST_VISIBLE)
+            && (!one.intersects(special) || gpu.features.device_coherent_memory)
+    };
+    let types = allocator.properties().memory_types.iter();
+    types.map(|kind| kind.properties).filter(is_open).collect()
+}
+
 /// Neighbours whose sizes are no multiples of an atom: flushes must neither leave the block nor
 /// touch another's bytes.
 #[test]
 fn small_neighbours_keep_their_bytes_in_every_host_visible_type() {
     let Some(gpu) = Gpu::open() else { return };
     let allocator = allocator(&gpu);
-    let types = allocator.properties().memory_types.clone();
-    let is_open = |one: MemoryProperties| {
-        let special = MemoryProperties::DEVICE_COHERENT | MemoryProperties::PROTECTED;
-        one.contains(MemoryProperties::HOST_VISIBLE)
-            && (!one.intersects(special) || gpu.features.device_coherent_memory)
-    };
-    for kind in types.iter().filter(|kind| is_open(kind.properties)) {
-        let wish = Wish { required: kind.properties, ..Wish::of(Access::HostRandom) };
+    for properties in visible_types(&gpu, &allocator) {
+        let wish = Wish { required: properties, ..Wish::of(Access::HostRandom) };
         let make = |size| allocator.create_buffer(&buffer_info(size), &wish).unwrap();
         let mut buffers: Vec<_> = (1..40).map(|index| make(index * 7)).collect();
         for (index, buffer) in (0..).zip(&mut buffers) {
@@ -281,10 +287,42 @@ fn small_neighbours_keep_their_bytes_in_every_host_visible_type() {
         for (index, buffer) in (0..).zip(&buffers) {
             let mut found = vec![0; buffer.allocation().size() as usize];
             allocator.read(buffer.allocation(), 0, &mut found).unwrap();
-            assert!(found == pattern(index, found.len()) || gpu.is_mock(), "{:?}", kind.properties);
+            assert!(found == pattern(index, found.len()) || gpu.is_mock(), "{properties:?}");
         }
         buffers.into_iter().for_each(|buffer| allocator.destroy_buffer(buffer).unwrap());
     }
+    allocator.shutdown().expect("all was freed");
+}
+
+/// More ranges at once than go to the driver in one call, of every host-visible type.
+#[test]
+fn many_ranges_are_flushed_and_invalidated_at_once() {
+    let Some(gpu) = Gpu::open() else { return };
+    let allocator = allocator(&gpu);
+    let mut buffers = Vec::new();
+    for required in visible_types(&gpu, &allocator) {
+        let mapping = Mapping::Persistent;
+        let wish = Wish { required, mapping, ..Wish::of(Access::HostRandom) };
+        for size in (1..20).map(|index| index * 7) {
+            buffers.push(allocator.create_buffer(&buffer_info(size), &wish).unwrap());
+        }
+    }
+    for (index, buffer) in (0..).zip(&buffers) {
+        let bytes = pattern(index, buffer.allocation().size() as usize);
+        let pointer = buffer.allocation().pointer().expect("it is mapped all its life").get();
+        // SAFETY: The allocation has as many bytes, and nobody else uses them.
+        unsafe { pointer.copy_from_nonoverlapping(NonNull::from(&bytes[..]).cast(), bytes.len()) };
+    }
+    let ranges = |buffer: &Buffer| 0..buffer.allocation().size();
+    let all: Vec<_> = buffers.iter().map(|one| (one.allocation(), ranges(one))).collect();
+    allocator.flush_all(&all).unwrap();
+    allocator.invalidate_all(&all).unwrap();
+    for (index, buffer) in (0..).zip(&buffers) {
+        let mut found = vec![0; buffer.allocation().size() as usize];
+        allocator.read(buffer.allocation(), 0, &mut found).unwrap();
+        assert!(found == pattern(index, found.len()) || gpu.is_mock());
+    }
+    buffers.into_iter().for_each(|buffer| allocator.destroy_buffer(buffer).unwrap());
     allocator.shutdown().expect("all was freed");
 }
 

@@ -1,0 +1,50 @@
+//! The usage flags of an arena's resources, each kind once.
+//!
+//! A program makes its resources with few kinds of usage, so an allocation's entry has room for the
+//! number of one. They are for reports alone: what nobody reports costs a look at the kinds before.
+
+/// Kinds of usage that were seen, by number; zero stands for no flags.
+#[derive(Debug, Default)]
+pub(super) struct Usages {
+    /// The flags of number 1 and so on.
+    kinds: Vec<u64>,
+}
+
+impl Usages {
+    /// Returns the number of these flags; that of none when 255 other kinds were seen before.
+    pub fn number(&mut self, flags: u64) -> u8 {
+        if flags == 0 {
+            return 0;
+        }
+        let place = self.kinds.iter().position(|&kind| kind == flags).unwrap_or_else(|| {
+            if self.kinds.len() < u8::MAX.into() {
+                self.kinds.push(flags);
+            }
+            self.kinds.len() - 1
+        });
+        if self.kinds[place] == flags { place as u8 + 1 } else { 0 }
+    }
+
+    /// Returns the flags of a number.
+    pub fn flags(&self, number: u8) -> u64 {
+        usize::from(number).checked_sub(1).map_or(0, |place| self.kinds[place])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Usages;
+
+    #[test]
+    fn each_kind_comes_back_and_what_is_too_many_is_none() {
+        let mut usages = Usages::default();
+        for round in 0..2 {
+            for flags in 0..300 {
+                let flags = flags << 40;
+                let number = usages.number(flags);
+                let known = if flags >> 40 <= 255 { flags } else { 0 };
+                assert_eq!(usages.flags(number), known, "round {round}");
+            }
+        }
+    }
+}
