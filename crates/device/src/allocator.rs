@@ -12,7 +12,6 @@
 //! who wants to [know](Allocator::on_pressure), and tries once more.
 
 mod corruption;
-mod frames;
 mod pools;
 mod pressure;
 mod report;
@@ -20,7 +19,6 @@ mod short;
 mod threads;
 mod vma;
 
-pub use frames::{Freeable, Waiting};
 pub use pools::PoolSetup;
 pub use report::AllStats;
 pub(crate) use threads::{home, processors};
@@ -33,14 +31,14 @@ use crate::device::{Device, DeviceError, DeviceProperties, Resource, Resources};
 use crate::division::linear;
 use crate::division::mixed::{self, Mixed};
 use crate::error::{AllocError, FreeError, MapError, Misuse};
-use crate::frames::Frames;
+use crate::frame_queue::{FrameQueue, Framed, Freeable};
+use crate::frames::end_of;
 use crate::growth::Growth;
 use crate::request::{Access, Lifetime, Mapping, Request, Wish};
 use crate::snapshot::LeakReport;
 use crate::strategy::{Pool, Strategy, Tied};
 use crate::supply::{Refusal, Supply};
 use core::ops::Range;
-use core::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 /// How an [`Allocator`] is made.
@@ -110,9 +108,7 @@ pub struct Allocator<D: Device> {
     /// The ranking for each access when nothing else is wished.
     rankings: [Ranking; Access::ALL.len()],
     /// What is to be freed when the device has completed a frame.
-    frames: Frames<Waiting<D>>,
-    /// One more than the frame that is recorded; 0 when no frames are used.
-    recorded_end: AtomicU64,
+    frames: FrameQueue<D>,
     /// Those that may still be in use; looked at for reports alone.
     pools: Mutex<Vec<Weak<Pool<D>>>>,
 }
@@ -144,10 +140,9 @@ impl<D: Device> Allocator<D> {
         };
         let arenas = properties.memory_types.len() as u32 * LIFETIMES * arena_count;
         let arenas = (0..arenas).map(|_| OnceLock::new()).collect();
-        let (id, frames) = (AllocatorId::fresh(), Frames::default());
-        let recorded_end = AtomicU64::new(0);
+        let (id, frames) = (AllocatorId::fresh(), FrameQueue::default());
         let pools = Mutex::new(Vec::new());
-        Self { id, supply, options, arena_count, arenas, rankings, frames, recorded_end, pools }
+        Self { id, supply, options, arena_count, arenas, rankings, frames, pools }
     }
 
     /// Returns what tells this allocator's handles from others'.
@@ -213,13 +208,41 @@ impl<D: Device> Allocator<D> {
         self.arena_of(id)?.handle(id)
     }
 
+    /// Says which frame is being recorded: the driver's budgets are asked for again when somebody
+    /// wants them, and what the owning handles give up from here on waits for it, in the pools
+    /// too. Who wants to know of it ([`on_pressure`](Self::on_pressure)) is told when a budget has
+    /// become too small.
+    pub fn begin_frame(&self, frame: u64) {
+        if self.frames.begin(frame) {
+            self.supply.watch().registry().begin_frame(end_of(frame) - 1);
+            self.keep_budgets();
+        }
+        self.pools().iter().for_each(|pool| pool.begin_frame(frame));
+    }
+
+    /// Says that the device has completed `frame` and all before it, and frees what waited for
+    /// them, in the pools too.
+    pub fn complete_frame(&self, frame: u64) {
+        self.frames.complete(self, frame);
+        self.pools().iter().for_each(|pool| pool.complete_frame(frame));
+    }
+
+    /// Frees an allocation or a resource when `frame` is completed; at once, if it is.
+    ///
+    /// # Errors
+    ///
+    /// The allocation is not this allocator's, or was freed; it comes back.
+    pub fn free_after<T: Freeable<D>>(&self, frame: u64, item: T) -> Result<(), FreeError<T>> {
+        self.frames.free_after(self, frame, item)
+    }
+
     /// Ends the allocator and gives all its memory back.
     ///
     /// # Errors
     ///
     /// What was still allocated; its memory is given back all the same.
     pub fn shutdown(self) -> Result<(), LeakReport> {
-        self.frames.take().for_each(|waiting| self.end_wait(waiting));
+        self.frames.free_all(&self);
         let leaks = self.leaks();
         for id in leaks.iter().map(|leak| leak.id) {
             // Freed here, so that `drop` finds nothing to report a second time.
@@ -428,9 +451,15 @@ unsafe impl<D: Device> Strategy<D> for Allocator<D> {
     }
 }
 
+impl<D: Device> Framed<D> for Allocator<D> {
+    fn frame_queue(&self) -> &FrameQueue<D> {
+        &self.frames
+    }
+}
+
 impl<D: Device> Drop for Allocator<D> {
     fn drop(&mut self) {
-        self.frames.take().for_each(|waiting| self.end_wait(waiting));
+        self.frames.free_all(self);
         let leaks = self.leaks();
         if !leaks.is_empty() {
             log::error!("{}", LeakReport { leaks });

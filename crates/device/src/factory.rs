@@ -8,9 +8,9 @@ mod place;
 pub use place::expect_place;
 
 use crate::allocation::Allocation;
-use crate::allocator::{Freeable, Waiting};
 use crate::device::{Resource, Resources, Tiling};
 use crate::error::{AllocError, Contradiction, CreateError, FreeError};
+use crate::frame_queue::{Freeable, Waiting};
 use crate::request::{Placement, Request, Wish};
 use crate::strategy::Strategy;
 use crate::usage::Intent;

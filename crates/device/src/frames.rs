@@ -51,6 +51,13 @@ impl<T> Frames<T> {
         core::mem::replace(&mut *waiting, later).into_values().flatten()
     }
 
+    /// Takes the frames that another knows to be completed for completed, while nothing waits here.
+    pub fn follow(&self, other: &Self) {
+        let end = other.completed_end.load(Ordering::Relaxed);
+        let _waiting = self.lock();
+        self.completed_end.fetch_max(end, Ordering::Relaxed);
+    }
+
     /// Returns everything that waits, whatever its frame.
     pub fn take(&self) -> impl Iterator<Item = T> {
         core::mem::take(&mut *self.lock()).into_values().flatten()

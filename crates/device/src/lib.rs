@@ -11,6 +11,7 @@ pub mod device;
 pub mod division;
 pub mod error;
 pub mod factory;
+pub mod frame_queue;
 mod frames;
 pub mod growth;
 #[cfg(not(loom))]
@@ -35,7 +36,7 @@ mod vma_json;
 pub use polder_core::stats::{DetailedStats, Sizes, Stats};
 
 pub use allocation::{Allocation, AllocationId, AllocatorId, HostPointer};
-pub use allocator::{AllStats, Allocator, EmptyBlocks, Freeable, Options};
+pub use allocator::{AllStats, Allocator, EmptyBlocks, Options};
 pub use arena::AllocationInfo;
 pub use choice::{Explanation, Verdict};
 pub use debug::Aids;
@@ -49,6 +50,7 @@ pub use error::{
     ShortageCause,
 };
 pub use factory::{Buffer, Factory, Image};
+pub use frame_queue::{FrameQueue, Framed, Freeable};
 pub use growth::Growth;
 pub use owned::{Owned, OwnedAllocation, OwnedBuffer, OwnedImage};
 pub use pressure::{Candidate, Pressure, PressureCause, Watermarks};

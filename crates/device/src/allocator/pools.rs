@@ -4,6 +4,7 @@ use super::Allocator;
 use crate::device::Device;
 use crate::division::mixed;
 use crate::error::AllocError;
+use crate::frame_queue::Framed;
 use crate::strategy::{Pool, Setup};
 use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 
@@ -14,7 +15,8 @@ impl<D: Device> Allocator<D> {
     /// Makes a pool: a [`Strategy`](crate::Strategy) of its own, in the limits of this allocator.
     ///
     /// A pool has its own lock and its own handles, which are freed where they came from; what it
-    /// holds counts towards the limits of heaps and the device's count of blocks. It takes its
+    /// holds counts towards the limits of heaps and the device's count of blocks. The frames of the
+    /// allocator are its frames too. It takes its
     /// least number of blocks at once, smaller ones where memory is short, and of the next memory
     /// type in `instead` when the one of its setup has too little: a small window of host-visible
     /// device memory is often taken by others. It lives until its last `Arc` goes, if need be
@@ -65,6 +67,8 @@ impl<D: Device> Allocator<D> {
         }
         let pool = Arc::new(result?);
         let mut pools = self.lock_pools();
+        // Under the lock, so that the pool hears of every frame: from here, or as one of these.
+        pool.frame_queue().follow(&self.frames);
         pools.retain(|pool| pool.strong_count() > 0);
         pools.push(Arc::downgrade(&pool));
         Ok(pool)

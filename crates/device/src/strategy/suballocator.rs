@@ -8,6 +8,7 @@ use crate::debug::{Aids, Care, Corruption, Inspection, NotInspected};
 use crate::device::{DedicatedWish, Device};
 use crate::division::{Division, buddy, linear, mixed, slab, tlsf, whole};
 use crate::error::{AllocError, Contradiction, FreeError, MapError, Misuse, ShortageCause};
+use crate::frame_queue::{FrameQueue, Framed, Freeable};
 use crate::growth::Growth;
 use crate::request::{BudgetRule, Placement, Request};
 use crate::snapshot::{BlockSnapshot, Leak, LeakReport};
@@ -66,6 +67,7 @@ impl<C: Default, X> Default for Setup<C, X> {
 pub struct Suballocator<D: Device, V: Division> {
     arena: Arena<D, V>,
     name: Mutex<Option<String>>,
+    frames: FrameQueue<D>,
 }
 
 impl<D: Device, V: Division> Suballocator<D, V> {
@@ -116,7 +118,8 @@ impl<D: Device, V: Division> Suballocator<D, V> {
             care,
             rules,
         };
-        Self { arena: Arena::new(config, supply), name: Mutex::new(name) }
+        let frames = FrameQueue::default();
+        Self { arena: Arena::new(config, supply), name: Mutex::new(name), frames }
     }
 
     /// Takes blocks until there are as many as the setup says at least; smaller ones where memory
@@ -242,6 +245,46 @@ impl<D: Device, V: Division> Suballocator<D, V> {
     /// Gives empty blocks back to the device, but for the least number that its setup says.
     pub fn trim(&self) {
         self.arena.trim();
+    }
+
+    /// Says which frame is being recorded: what the owning handles give up from here on waits for
+    /// it. A pool hears it from its allocator.
+    pub fn begin_frame(&self, frame: u64) {
+        self.frames.begin(frame);
+    }
+
+    /// Says that the device has completed `frame` and all before it, and frees what waited for
+    /// them. A pool hears it from its allocator.
+    pub fn complete_frame(&self, frame: u64) {
+        self.frames.complete(self, frame);
+    }
+
+    /// Frees an allocation or a resource when `frame` is completed; at once, if it is.
+    ///
+    /// ```
+    /// use polder_device::sim::{BufferInfo, Preset, Sim};
+    /// use polder_device::strategy::Setup;
+    /// use polder_device::{Allocator, Factory, Options, Owned, Strategy, Wish};
+    ///
+    /// let allocator = Allocator::new(Sim::preset(Preset::Lavapipe), Options::default());
+    /// let pool = allocator.create_pool(&Setup::default(), &[])?;
+    /// allocator.begin_frame(7);
+    /// let owned = pool.create_buffer(&BufferInfo::default(), &Wish::default())?;
+    /// let plain = pool.create_buffer(&BufferInfo::default(), &Wish::default())?;
+    /// drop(Owned::new(&pool, owned)?);
+    /// pool.free_after(8, plain)?;
+    /// allocator.complete_frame(7);
+    /// assert_eq!(pool.stats().allocations, 1);
+    /// allocator.complete_frame(8);
+    /// assert_eq!(pool.stats().allocations, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The allocation is not this strategy's, or was freed; it comes back.
+    pub fn free_after<T: Freeable<D>>(&self, frame: u64, item: T) -> Result<(), FreeError<T>> {
+        self.frames.free_after(self, frame, item)
     }
 
     /// Turns the name of a live allocation into its handle again.
@@ -449,8 +492,15 @@ const fn is_short<D: Device>(result: &Result<Allocation<D>, Refusal>) -> bool {
     }
 }
 
+impl<D: Device, V: Division> Framed<D> for Suballocator<D, V> {
+    fn frame_queue(&self) -> &FrameQueue<D> {
+        &self.frames
+    }
+}
+
 impl<D: Device, V: Division> Drop for Suballocator<D, V> {
     fn drop(&mut self) {
+        self.frames.free_all(self);
         let leaks = self.arena.leaks();
         if !leaks.is_empty() {
             log::error!("{}", LeakReport { leaks });
