@@ -26,10 +26,12 @@ mod entry;
 mod info;
 mod mapping;
 mod moves;
+mod notes;
 mod packing;
 mod rules;
 mod shelves;
 mod state;
+mod usages;
 mod vma;
 mod watch;
 
@@ -330,15 +332,11 @@ impl<D: Device, V: Division> Arena<D, V> {
         let own = if persistent { Marks::PERSISTENT } else { Marks::empty() };
         let entry = Entry { maps, marks: entry.marks | own, ..entry };
         let (memory, pointer) = session.enter(key.slot, entry);
-        // Apart, so that the entry is written at once where nothing is known.
-        if let Some(resource) = &request.resource {
-            session.entry_mut(key.slot).marks |= Marks::of(resource);
-        }
-        // Calls, so that who wants neither pays two tests.
+        // Calls, so that who wants nothing of it pays the tests.
         if self.is_attentive {
             self.attend(session, request, key);
-        } else if request.wish.name.is_some() {
-            session.note(key.slot, request.wish.name, false);
+        } else if request.resource.is_some() || request.wish.name.is_some() {
+            session.describe(key.slot, request, false);
         }
         Allocation {
             id: self.id(key),
@@ -353,7 +351,7 @@ impl<D: Device, V: Division> Arena<D, V> {
     /// Remembers and writes what there is beside an entry, which was just written.
     #[cold]
     fn attend(&self, session: &mut Session<'_, D, V>, request: &Request<'_, D>, key: Key) {
-        session.note(key.slot, request.wish.name, self.config.care.backtraces);
+        session.describe(key.slot, request, self.config.care.backtraces);
         if session.watch.is_on() {
             // What the user says of a block of its own may be whose bytes it has.
             session.watch(key, request.extra.is_none());

@@ -409,6 +409,20 @@ pub unsafe trait Resources: Device {
     /// Tells what uses such an image.
     fn image_used_by(&self, info: &Self::ImageInfo<'_>) -> UsedBy;
 
+    /// Returns the flags that say what such a buffer is used for, in the device's own numbers; zero
+    /// where it has none. They are for reports alone.
+    fn buffer_usage(&self, info: &Self::BufferInfo<'_>) -> u64 {
+        let _ = info;
+        0
+    }
+
+    /// Returns the flags that say what such an image is used for, as
+    /// [`buffer_usage`](Self::buffer_usage) does.
+    fn image_usage(&self, info: &Self::ImageInfo<'_>) -> u64 {
+        let _ = info;
+        0
+    }
+
     /// Returns the layout that `info` asks for.
     fn tiling(&self, info: &Self::ImageInfo<'_>) -> Tiling;
 

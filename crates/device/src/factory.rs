@@ -376,6 +376,7 @@ fn make_buffer<D: Resources, S: Strategy<D> + ?Sized>(
     let mut request = Request::new(requirements, *wish);
     (request.resource, request.extra) = (Some(resource), extra);
     request.device_address = device.needs_device_address(info);
+    request.usage = device.buffer_usage(info);
     let allocation = allocate_new(strategy, resource, &request)?;
     Ok(Bound { handle, allocation })
 }
@@ -395,6 +396,7 @@ fn make_image<D: Resources, S: Strategy<D> + ?Sized>(
     let mut request = Request::new(requirements, *wish);
     (request.resource, request.extra) = (Some(resource), extra);
     request.tiling = device.tiling(info);
+    request.usage = device.image_usage(info);
     let allocation = allocate_new(strategy, resource, &request)?;
     Ok(Bound { handle, allocation })
 }

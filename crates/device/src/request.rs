@@ -198,6 +198,8 @@ pub struct Request<'a, D: Device> {
     pub device_address: bool,
     /// The resource, for a block of its own.
     pub resource: Option<Resource<D::Buffer, D::Image>>,
+    /// The flags that say what the resource is used for, in the device's own numbers; for reports.
+    pub usage: u64,
     /// What else to say of a block of its own, in the device's words. It counts with
     /// [`Placement::Dedicated`].
     pub extra: Option<&'a D::Extra>,
@@ -218,8 +220,15 @@ impl<'a, D: Device> Request<'a, D> {
         if is_wider && requirements.align.is_power_of_two() {
             requirements.align = wish.align;
         }
-        let tiling = Tiling::Linear;
-        Self { requirements, tiling, device_address: false, resource: None, extra: None, wish }
+        Self {
+            requirements,
+            tiling: Tiling::Linear,
+            device_address: false,
+            resource: None,
+            usage: 0,
+            extra: None,
+            wish,
+        }
     }
 
     /// Whether a block of its own is for the resource alone.

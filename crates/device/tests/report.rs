@@ -1,7 +1,7 @@
 //! What an allocator tells of itself: figures that add up, budgets that are asked for seldom, and
 //! VMA's own text.
 
-use polder_device::sim::{BufferInfo, Call, ImageInfo, Preset, Sim};
+use polder_device::sim::{BufferInfo, BufferUsage, Call, ImageInfo, ImageUsage, Preset, Sim};
 use polder_device::strategy::{Rules, Setup};
 use polder_device::virtual_block::Detail;
 use polder_device::{
@@ -163,7 +163,8 @@ fn the_text_names_what_lies_where() {
     let buffer = allocator.create_buffer(&BufferInfo::default(), &named).unwrap();
     allocator.set_user_data(buffer.allocation(), 0xabc).unwrap();
     let optimal = allocator.create_image(&ImageInfo::default(), &Wish::default()).unwrap();
-    let rows = ImageInfo { tiling: Tiling::Linear, ..ImageInfo::default() };
+    let (tiling, usage) = (Tiling::Linear, ImageUsage::SAMPLED);
+    let rows = ImageInfo { tiling, usage, ..ImageInfo::default() };
     let rows = allocator.create_image(&rows, &Wish::default()).unwrap();
     let plain = allocator.allocate(&request(100, Wish::default())).unwrap();
     let rules = Rules { block_size: Some(MIB), blocks_least: 1, ..Rules::default() };
@@ -184,6 +185,15 @@ fn the_text_names_what_lies_where() {
     }
     let named = parts.iter().find(|part| part["Type"] == "BUFFER").unwrap();
     assert_eq!((&named["Name"], &named["CustomData"]), (&"a \"name\"\n".into(), &"0xabc".into()));
+    for (sort, usage) in [
+        ("BUFFER", BufferInfo::default().usage.bits()),
+        ("IMAGE_OPTIMAL", ImageInfo::default().usage.bits()),
+        ("IMAGE_LINEAR", ImageUsage::SAMPLED.bits()),
+        ("UNKNOWN", 0),
+    ] {
+        let part = parts.iter().find(|part| part["Type"] == sort).unwrap();
+        assert_eq!(part["Usage"], usage, "{sort}");
+    }
     let mine = &text["CustomPools"]["Type 0"][0];
     assert_eq!((&mine["Name"], &mine["PreferredBlockSize"]), (&"0 - mine".into(), &MIB.into()));
     check_figures(&allocator);
@@ -193,6 +203,30 @@ fn the_text_names_what_lies_where() {
     allocator.destroy_image(optimal).unwrap();
     allocator.destroy_image(rows).unwrap();
     drop(pool);
+}
+
+/// A slot that lives again says nothing of what lay there before.
+#[test]
+fn the_usage_is_that_of_the_resource_that_lies_there() {
+    let allocator = allocator();
+    let usage = |allocator: &Allocator<Sim>| {
+        let text: Value = serde_json::from_str(&allocator.vma_json(Detail::Regions)).unwrap();
+        let kinds = text["DefaultPools"].as_object().unwrap().values();
+        let blocks = kinds.flat_map(|kind| kind["Blocks"].as_object().unwrap().values());
+        let parts = blocks.flat_map(|block| block["Suballocations"].as_array().unwrap());
+        parts.filter(|part| part["Type"] != "FREE").map(|part| part["Usage"].as_u64()).next()
+    };
+    let info =
+        BufferInfo { usage: BufferUsage::UNIFORM | BufferUsage::INDEX, ..BufferInfo::default() };
+    let wish = Wish { memory_types: 1, ..Wish::default() };
+    for _ in 0..3 {
+        let buffer = allocator.create_buffer(&info, &wish).unwrap();
+        assert_eq!(usage(&allocator), Some(Some(info.usage.bits().into())));
+        allocator.destroy_buffer(buffer).unwrap();
+        let plain = allocator.allocate(&request(100, wish)).unwrap();
+        assert_eq!(usage(&allocator), Some(Some(0)));
+        allocator.free(plain).unwrap();
+    }
 }
 
 #[test]

@@ -90,6 +90,14 @@ unsafe impl Resources for Vulkan {
         used_by(info.usage.is_empty(), transfers.contains(info.usage))
     }
 
+    fn buffer_usage(&self, info: &vk::BufferCreateInfo<'_>) -> u64 {
+        usage(info).as_raw()
+    }
+
+    fn image_usage(&self, info: &vk::ImageCreateInfo<'_>) -> u64 {
+        info.usage.as_raw().into()
+    }
+
     fn tiling(&self, info: &vk::ImageCreateInfo<'_>) -> Tiling {
         // Where the driver chooses, `create_image` has seen to it that nothing hangs on it.
         modifier::tiling(info).unwrap_or(Tiling::Optimal)

@@ -14,8 +14,9 @@ impl<D: Device> Allocator<D> {
     /// heaps and memory types, their figures and, with [`Detail::Regions`], every block and
     /// allocation. Looks at each of them, arena by arena.
     ///
-    /// A block's number is its place in the text; the usage flags of resources are not known here
-    /// and stand as zero.
+    /// A block's number is its place in the text. The usage flags are those that the
+    /// [`Factory`](crate::Factory) made the resource with; where the program made it, they stand as
+    /// zero, as in VMA's text.
     ///
     /// ```
     /// use polder_device::sim::{BufferInfo, Preset, Sim};
@@ -24,9 +25,11 @@ impl<D: Device> Allocator<D> {
     ///
     /// let allocator = Allocator::new(Sim::preset(Preset::Lavapipe), Options::default());
     /// let named = Wish { name: Some("vertices"), ..Wish::default() };
-    /// let buffer = allocator.create_buffer(&BufferInfo::default(), &named)?;
+    /// let info = BufferInfo::default();
+    /// let buffer = allocator.create_buffer(&info, &named)?;
     /// let text = allocator.vma_json(Detail::Regions);
-    /// assert!(text.contains(r#""Type": "BUFFER", "Size": 65536, "Usage": 0, "Name": "vert"#));
+    /// assert!(text.contains(r#""Type": "BUFFER", "Size": 65536, "Usage": "#));
+    /// assert!(text.contains(&format!(r#""Usage": {}, "Name": "vert"#, info.usage.bits())));
     /// allocator.destroy_buffer(buffer)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

@@ -2,7 +2,8 @@
 
 use super::block::Contents;
 use super::entry::Entry;
-use super::state::{Note, State};
+use super::notes::Note;
+use super::state::State;
 use super::{Arena, Session};
 use crate::device::Device;
 use crate::division::{Division, Region};

@@ -17,6 +17,8 @@ pub(super) struct Entry {
     /// What its offset is a multiple of, as an exponent of two: for the next place it may get.
     pub align_log: u8,
     pub marks: Marks,
+    /// The number of its resource's usage flags.
+    pub usage: u8,
 }
 
 const _: () = assert!(size_of::<Entry>() == 32, "two entries share a cache line");
@@ -57,7 +59,7 @@ impl Entry {
         let Part { key, offset } = part;
         let &Ask { tiling, align, .. } = ask;
         let (align_log, marks) = (align.trailing_zeros() as u8, Marks::empty());
-        Self { offset, size, block, part: key, maps: 0, tiling, align_log, marks }
+        Self { offset, size, block, part: key, maps: 0, tiling, align_log, marks, usage: 0 }
     }
 
     pub const fn is_persistent(&self) -> bool {

@@ -3,16 +3,16 @@
 use super::block::{Block, Contents, Kept};
 use super::entry::{Entry, Marks};
 use super::moves::Moves;
+use super::notes::Note;
 use super::shelves::Shelves;
+use super::usages::Usages;
 use super::watch::Watch;
 use crate::allocation::HostPointer;
 use crate::device::Device;
 use crate::division::{Ask, Division, Part};
 use crate::handover::TakeBack;
-use crate::pressure::Registration;
 use crate::supply::{Grant, Supply};
 use polder_core::stats::Stats;
-use std::backtrace::Backtrace;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -20,26 +20,6 @@ use std::sync::Arc;
 const KEPT_SHARE: u64 = 16;
 /// With each block that becomes empty, this part of what was used of late is forgotten.
 const RECENT_DECAY: u64 = 1024;
-
-/// What is remembered of few allocations.
-#[derive(Debug, Default)]
-pub struct Note {
-    pub name: Option<Box<str>>,
-    pub backtrace: Option<Box<Backtrace>>,
-    /// A number of the user's own.
-    pub user_data: u64,
-    /// It may go when memory is short.
-    pub evictable: Option<Registration>,
-}
-
-impl Note {
-    const fn is_empty(&self) -> bool {
-        self.name.is_none()
-            && self.backtrace.is_none()
-            && self.user_data == 0
-            && self.evictable.is_none()
-    }
-}
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -61,7 +41,8 @@ pub struct State<D: Device, V> {
     /// The most bytes that were in allocations of late.
     recent: u64,
     entries: Vec<Entry>,
-    notes: HashMap<u32, Note>,
+    pub(super) notes: HashMap<u32, Note>,
+    pub(super) usages: Usages,
     /// What goes back to the device when the lock is let go.
     pub(super) surplus: Vec<Grant<D::Memory>>,
     /// What a defragmentation is about to move.
@@ -88,6 +69,7 @@ impl<D: Device, V: Division> State<D, V> {
             recent: 0,
             entries: Vec::new(),
             notes: HashMap::new(),
+            usages: Usages::default(),
             surplus: Vec::new(),
             moves: Moves::default(),
             watch,
@@ -363,18 +345,6 @@ impl<D: Device, V: Division> State<D, V> {
         (entry, block.grant.memory, pointer)
     }
 
-    /// Remembers a name and, if asked to, where we are.
-    #[inline(never)]
-    pub(super) fn note(&mut self, slot: u32, name: Option<&str>, backtraces: bool) {
-        if name.is_none() && !backtraces {
-            return;
-        }
-        let backtrace = backtraces.then(|| Box::new(Backtrace::force_capture()));
-        let name = name.map(Box::from);
-        self.notes.insert(slot, Note { name, backtrace, ..Note::default() });
-        self.entries[slot as usize].marks |= Marks::NOTED;
-    }
-
     /// Ends what was done for an allocation beside its entry.
     #[inline]
     fn forget(&mut self, slot: u32, marks: Marks) {
@@ -389,17 +359,6 @@ impl<D: Device, V: Division> State<D, V> {
     #[inline]
     pub(super) fn entry(&self, slot: u32) -> &Entry {
         &self.entries[slot as usize]
-    }
-
-    /// Changes what is remembered of an allocation.
-    pub(super) fn change_note(&mut self, slot: u32, change: impl FnOnce(&mut Note)) {
-        let note = self.notes.entry(slot).or_default();
-        change(note);
-        let noted = !note.is_empty();
-        if !noted {
-            self.notes.remove(&slot);
-        }
-        self.entries[slot as usize].marks.set(Marks::NOTED, noted);
     }
 
     pub(super) fn entry_mut(&mut self, slot: u32) -> &mut Entry {
@@ -422,10 +381,6 @@ impl<D: Device, V: Division> State<D, V> {
     /// Returns the numbers of all blocks.
     pub(super) fn blocks(&self) -> impl Iterator<Item = u32> {
         (0..).zip(&self.blocks).filter_map(|(index, block)| block.as_ref().map(|_| index))
-    }
-
-    pub(super) fn note_of(&self, slot: u32) -> Option<&Note> {
-        self.notes.get(&slot)
     }
 
     pub(super) fn check_shelves(&self) {

@@ -3,31 +3,40 @@
 //! A program makes its resources with few kinds of usage, so an allocation's entry has room for the
 //! number of one. They are for reports alone: what nobody reports costs a look at the kinds before.
 
-/// Kinds of usage that were seen, by number; zero stands for no flags.
-#[derive(Debug, Default)]
+/// Kinds of usage that were seen, by number; the first is that of no flags.
+#[derive(Debug)]
 pub(super) struct Usages {
-    /// The flags of number 1 and so on.
     kinds: Vec<u64>,
+}
+
+impl Default for Usages {
+    fn default() -> Self {
+        Self { kinds: vec![0] }
+    }
 }
 
 impl Usages {
     /// Returns the number of these flags; that of none when 255 other kinds were seen before.
+    #[inline]
     pub fn number(&mut self, flags: u64) -> u8 {
-        if flags == 0 {
+        match self.kinds.iter().position(|&kind| kind == flags) {
+            Some(place) => place as u8,
+            None => self.add(flags),
+        }
+    }
+
+    #[cold]
+    fn add(&mut self, flags: u64) -> u8 {
+        if self.kinds.len() > u8::MAX.into() {
             return 0;
         }
-        let place = self.kinds.iter().position(|&kind| kind == flags).unwrap_or_else(|| {
-            if self.kinds.len() < u8::MAX.into() {
-                self.kinds.push(flags);
-            }
-            self.kinds.len() - 1
-        });
-        if self.kinds[place] == flags { place as u8 + 1 } else { 0 }
+        self.kinds.push(flags);
+        (self.kinds.len() - 1) as u8
     }
 
     /// Returns the flags of a number.
     pub fn flags(&self, number: u8) -> u64 {
-        usize::from(number).checked_sub(1).map_or(0, |place| self.kinds[place])
+        self.kinds[usize::from(number)]
     }
 }
 

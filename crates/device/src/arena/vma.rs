@@ -83,8 +83,7 @@ impl<D: Device, V: Division> State<D, V> {
         let entry = self.entry(slot);
         json.text_member("Type", vma_name(entry));
         json.member("Size", entry.size);
-        // The flags that the resource was created with are not ours to know.
-        json.member("Usage", 0);
+        json.member("Usage", self.usages.flags(entry.usage));
         if !entry.marks.contains(Marks::NOTED) {
             return;
         }

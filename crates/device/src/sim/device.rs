@@ -106,6 +106,14 @@ unsafe impl Resources for Sim {
         if ImageUsage::TRANSFER.contains(info.usage) { UsedBy::Transfers } else { UsedBy::Device }
     }
 
+    fn buffer_usage(&self, info: &BufferInfo) -> u64 {
+        info.usage.bits().into()
+    }
+
+    fn image_usage(&self, info: &ImageInfo) -> u64 {
+        info.usage.bits().into()
+    }
+
     fn tiling(&self, info: &ImageInfo) -> Tiling {
         info.tiling
     }

@@ -66,6 +66,8 @@ fn a_pool_s_blocks_are_ordered_with_the_user_s_chain() {
     assert_eq!(pool.stats().held, 1 << 20);
     let text = allocator.vma_json(Detail::Regions);
     assert!(text.contains("CustomPools") && text.contains("BUFFER"));
+    let usage = buffer_info(4096).usage.as_raw();
+    assert!(text.contains(&format!(r#""Size": 4096, "Usage": {usage}"#)), "{text}");
     pool.destroy_buffer(buffer).unwrap();
     let alone = allocator.create_dedicated_buffer(&buffer_info(4096), &Wish::default(), &extra);
     allocator.destroy_buffer(alone.unwrap()).unwrap();
