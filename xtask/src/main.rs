@@ -11,6 +11,7 @@ mod debian;
 mod drivers;
 mod elsewhere;
 mod features;
+mod miri;
 mod outside;
 mod preload;
 mod report;
@@ -113,7 +114,7 @@ fn run(task: &Task, report: &mut Report, workspace: &Workspace) {
         Task::Targets => targets::check(report, workspace),
         Task::Aarch64 => drop(report.step("aarch64", elsewhere::aarch64)),
         Task::Windows => drop(report.step("windows", || elsewhere::windows(workspace))),
-        Task::Miri => drop(report.step("miri", || checks::miri(workspace))),
+        Task::Miri => drop(report.step("miri", || miri::run_all(workspace))),
         Task::Loom => drop(report.step("loom", || checks::loom(workspace))),
         Task::Sanitize => drop(report.step("sanitize", || sanitize::run_all(workspace))),
         Task::Features => drop(report.step("features", || features::run_all(workspace))),
@@ -152,7 +153,7 @@ fn test(report: &mut Report, workspace: &Workspace) {
             report.step(&format!("vulkan {}", driver.name), work);
         }
     }
-    report.step("miri", || checks::miri(workspace));
+    report.step("miri", || miri::run_all(workspace));
     report.step("fuzz", || outside::fuzz(workspace, None, FUZZ_SECONDS));
 }
 

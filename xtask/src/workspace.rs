@@ -29,6 +29,8 @@ pub struct Package {
     pub folder: PathBuf,
     /// The root file of each of its targets.
     pub roots: Vec<PathBuf>,
+    /// The names of its integration tests.
+    pub tests: Vec<String>,
     /// Its executables.
     pub bins: Vec<Bin>,
     /// What it depends on outside of tests.
@@ -92,7 +94,9 @@ impl Package {
     fn read(json: &Value) -> Self {
         let manifest = path(&json["manifest_path"]);
         let targets = || list(&json["targets"]);
-        let bins = targets().filter(|target| strings(&target["kind"]).any(|kind| kind == "bin"));
+        let of_kind = |wanted: &'static str| {
+            targets().filter(move |target| strings(&target["kind"]).any(|kind| kind == wanted))
+        };
         let dependencies = list(&json["dependencies"])
             .filter(|dependency| dependency["kind"] != "dev")
             .map(|dependency| Dependency {
@@ -104,7 +108,8 @@ impl Package {
             name: text(&json["name"]),
             folder: manifest.parent().expect("a manifest lies in a folder").to_path_buf(),
             roots: targets().map(|target| path(&target["src_path"])).collect(),
-            bins: bins.map(Bin::read).collect(),
+            tests: of_kind("test").map(|target| text(&target["name"])).collect(),
+            bins: of_kind("bin").map(Bin::read).collect(),
             dependencies: dependencies.collect(),
             features: features.map(|(name, _)| name.clone()).collect(),
         }
