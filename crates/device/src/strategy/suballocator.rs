@@ -1,5 +1,7 @@
 //! A division made into a strategy: one arena over one memory type.
 
+mod frames;
+
 use super::{Coherence, Strategy, Tied};
 use crate::allocation::{Allocation, AllocationId, AllocatorId, HostPointer};
 use crate::arena::{AllocationInfo, Arena, Config, Kept, Rules, make_all_coherent};
@@ -8,7 +10,7 @@ use crate::debug::{Aids, Care, Corruption, Inspection, NotInspected};
 use crate::device::{DedicatedWish, Device};
 use crate::division::{Division, buddy, linear, mixed, slab, tlsf, whole};
 use crate::error::{AllocError, Contradiction, FreeError, MapError, Misuse, ShortageCause};
-use crate::frame_queue::{FrameQueue, Framed, Freeable};
+use crate::frame_queue::FrameQueue;
 use crate::growth::Growth;
 use crate::request::{BudgetRule, Placement, Request};
 use crate::snapshot::{BlockSnapshot, Leak, LeakReport};
@@ -247,46 +249,6 @@ impl<D: Device, V: Division> Suballocator<D, V> {
         self.arena.trim();
     }
 
-    /// Says which frame is being recorded: what the owning handles give up from here on waits for
-    /// it. A pool hears it from its allocator.
-    pub fn begin_frame(&self, frame: u64) {
-        self.frames.begin(frame);
-    }
-
-    /// Says that the device has completed `frame` and all before it, and frees what waited for
-    /// them. A pool hears it from its allocator.
-    pub fn complete_frame(&self, frame: u64) {
-        self.frames.complete(self, frame);
-    }
-
-    /// Frees an allocation or a resource when `frame` is completed; at once, if it is.
-    ///
-    /// ```
-    /// use polder_device::sim::{BufferInfo, Preset, Sim};
-    /// use polder_device::strategy::Setup;
-    /// use polder_device::{Allocator, Factory, Options, Owned, Strategy, Wish};
-    ///
-    /// let allocator = Allocator::new(Sim::preset(Preset::Lavapipe), Options::default());
-    /// let pool = allocator.create_pool(&Setup::default(), &[])?;
-    /// allocator.begin_frame(7);
-    /// let owned = pool.create_buffer(&BufferInfo::default(), &Wish::default())?;
-    /// let plain = pool.create_buffer(&BufferInfo::default(), &Wish::default())?;
-    /// drop(Owned::new(&pool, owned)?);
-    /// pool.free_after(8, plain)?;
-    /// allocator.complete_frame(7);
-    /// assert_eq!(pool.stats().allocations, 1);
-    /// allocator.complete_frame(8);
-    /// assert_eq!(pool.stats().allocations, 0);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// The allocation is not this strategy's, or was freed; it comes back.
-    pub fn free_after<T: Freeable<D>>(&self, frame: u64, item: T) -> Result<(), FreeError<T>> {
-        self.frames.free_after(self, frame, item)
-    }
-
     /// Turns the name of a live allocation into its handle again.
     ///
     /// # Errors
@@ -489,12 +451,6 @@ const fn is_short<D: Device>(result: &Result<Allocation<D>, Refusal>) -> bool {
     match result {
         Err(Refusal::Short(cause)) => !matches!(cause, ShortageCause::Strategy { .. }),
         _ => false,
-    }
-}
-
-impl<D: Device, V: Division> Framed<D> for Suballocator<D, V> {
-    fn frame_queue(&self) -> &FrameQueue<D> {
-        &self.frames
     }
 }
 

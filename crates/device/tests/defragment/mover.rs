@@ -236,7 +236,7 @@ fn one_failure_keeps_its_own_block_and_no_other() {
         for failures in 0..3 {
             let sim = granular();
             let allocator = Allocator::begin(&sim);
-            let mut program = three_blocks(&sim, &*allocator);
+            let mut program = three_blocks(&sim, &allocator);
             let options = Options { effort: Effort::Fast, ..Options::default() };
             let mut mover = Mover::new(allocator.defragment(&options).unwrap());
             // The second is again the first of a step.
