@@ -23,7 +23,7 @@ mod frames;
 mod pass;
 mod range;
 
-pub use error::{RangeError, RangeFreeError, RangeLeaks, RangeMisuse};
+pub use error::{PassError, RangeError, RangeFreeError, RangeLeaks, RangeMisuse};
 pub use pass::{Limits, Move, Pass};
 pub use range::{BufferRange, RangeId, RangeRequest};
 
@@ -231,7 +231,12 @@ impl<D: Divisible> BufferArena<D> {
         if let Some(range) = self.place(&mut shard, home, &request) {
             return Ok(range);
         }
-        let block = self.grow(&mut shard, size.max(align))?;
+        let held = shard.held;
+        // Nothing is locked while memory is asked for: who is told that it is short may use us.
+        drop(shard);
+        let block = self.make_for(size.max(align), held)?;
+        let mut shard = self.lock(home);
+        let block = shard.insert(block);
         let range = self.place_in(&mut shard, home, block, &request);
         range.ok_or(RangeError::TooLarge { size, align })
     }
@@ -279,9 +284,9 @@ impl<D: Divisible> BufferArena<D> {
         }
     }
 
-    /// Makes a buffer with room for `least` bytes, and returns its number.
-    fn grow(&self, shard: &mut Shard<D>, least: u64) -> Result<u32, RangeError> {
-        let next = shard.held.next_power_of_two();
+    /// Makes a buffer with room for `least` bytes, for a shard that holds so many.
+    fn make_for(&self, least: u64, held: u64) -> Result<Block<D>, RangeError> {
+        let next = held.next_power_of_two();
         let next = next.clamp(self.options.size_least, self.options.size_most);
         let own = least.checked_next_multiple_of(self.align);
         let own = own.ok_or(RangeError::TooLarge { size: least, align: self.align })?;
@@ -291,15 +296,7 @@ impl<D: Divisible> BufferArena<D> {
             CreateError::Allocate(_) if size > own => self.make(own),
             error => Err(error),
         });
-        let block = made.map_err(RangeError::Buffer)?;
-        shard.held += block.parts.size();
-        let vacant = shard.blocks.iter().position(Option::is_none);
-        let index = vacant.unwrap_or(shard.blocks.len());
-        if vacant.is_none() {
-            shard.blocks.push(None);
-        }
-        shard.blocks[index] = Some(block);
-        Ok(index as u32)
+        made.map_err(RangeError::Buffer)
     }
 
     fn make(&self, size: u64) -> Result<Block<D>, CreateError> {
@@ -420,7 +417,11 @@ impl<D: Divisible> BufferArena<D> {
     }
 
     fn expect_own(&self, id: RangeId) -> Result<(), RangeMisuse> {
-        let (expected, found) = (self.id, id.arena);
+        self.expect_id(id.arena)
+    }
+
+    fn expect_id(&self, found: AllocatorId) -> Result<(), RangeMisuse> {
+        let expected = self.id;
         if expected == found { Ok(()) } else { Err(RangeMisuse::WrongArena { expected, found }) }
     }
 
@@ -435,6 +436,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl<D: Divisible> Shard<D> {
+    /// Adds a buffer and returns its number.
+    fn insert(&mut self, block: Block<D>) -> u32 {
+        self.held += block.parts.size();
+        let vacant = self.blocks.iter().position(Option::is_none);
+        let index = vacant.unwrap_or(self.blocks.len());
+        if vacant.is_none() {
+            self.blocks.push(None);
+        }
+        self.blocks[index] = Some(block);
+        index as u32
+    }
+
     fn block_mut(&mut self, id: RangeId) -> Result<&mut Block<D>, RangeMisuse> {
         let block = self.blocks.get_mut(id.block as usize).and_then(Option::as_mut);
         block.ok_or(RangeMisuse::Stale { id })

@@ -1,6 +1,7 @@
 //! Ranges of buffers: against a naive model on devices of every kind, with threads, with failing
 //! drivers, and every typed error.
 
+use polder_device::pressure::Watermarks;
 use polder_device::ranges::{
     ArenaOptions, BufferArena, BufferRange, Divisible, Limits, Move, Pass, RangeError, RangeId,
     RangeMisuse, RangeRequest,
@@ -132,10 +133,12 @@ impl Model {
             self.arena.free(range).unwrap();
         }
         let live = &mut self.live;
-        self.arena.end_pass(pass, |id: RangeId, target| {
-            let moved = live.iter_mut().find(|(range, _)| range.id() == id);
-            moved.expect("what was freed or waits has not moved").0 = target;
-        });
+        self.arena
+            .end_pass(pass, |id: RangeId, target| {
+                let moved = live.iter_mut().find(|(range, _)| range.id() == id);
+                moved.expect("what was freed or waits has not moved").0 = target;
+            })
+            .unwrap();
     }
 
     fn verify(&self) {
@@ -214,10 +217,12 @@ fn a_pass_gives_buffers_back_and_loses_nothing() {
     let pass = arena.begin_pass(limits);
     copy(allocator.device(), &pass);
     let bytes: u64 = pass.moves().iter().map(|one| one.target.size()).sum();
-    arena.end_pass(pass, |id, target| {
-        let (_, byte) = live.remove(&id).unwrap();
-        live.insert(target.id(), (target, byte));
-    });
+    arena
+        .end_pass(pass, |id, target| {
+            let (_, byte) = live.remove(&id).unwrap();
+            live.insert(target.id(), (target, byte));
+        })
+        .unwrap();
     arena.trim();
     let after = arena.stats();
     assert_eq!((after.used, live.len()), (before.used, 200));
@@ -260,9 +265,14 @@ fn what_is_copied_to_is_copied_from_by_no_open_pass() {
     assert!(moves().count() > 0);
     assert!(moves().all(|one| moves().all(|other| one.target.id() != other.id)));
     for pass in passes {
-        arena.end_pass(pass, |id, target| {
-            live.iter_mut().find(|range| range.id() == id).map(|range| *range = target).unwrap();
-        });
+        arena
+            .end_pass(pass, |id, target| {
+                live.iter_mut()
+                    .find(|range| range.id() == id)
+                    .map(|range| *range = target)
+                    .unwrap();
+            })
+            .unwrap();
     }
     live.into_iter().for_each(|range| arena.free(range).unwrap());
     arena.shutdown().unwrap();
@@ -279,12 +289,17 @@ fn passes_come_to_an_end_with_as_few_buffers_as_can_be() {
     loop {
         let pass = arena.begin_pass(Limits { moves: 1, ..NO_LIMITS });
         if pass.is_empty() {
-            arena.end_pass(pass, |_, _| ());
+            arena.end_pass(pass, |_, _| ()).unwrap();
             break;
         }
-        arena.end_pass(pass, |id, target| {
-            live.iter_mut().find(|range| range.id() == id).map(|range| *range = target).unwrap();
-        });
+        arena
+            .end_pass(pass, |id, target| {
+                live.iter_mut()
+                    .find(|range| range.id() == id)
+                    .map(|range| *range = target)
+                    .unwrap();
+            })
+            .unwrap();
         count += 1;
         assert!(count < 100, "it goes round");
     }
@@ -307,10 +322,49 @@ fn a_buffer_that_is_copied_from_stays_until_the_pass_ends() {
     assert_eq!(pass.moves()[0].source, moving[0].buffer());
     moving.into_iter().for_each(|range| arena.free(range).unwrap());
     assert_eq!(made(), before);
-    arena.end_pass(pass, |_, _| panic!("what moved was freed"));
+    arena.end_pass(pass, |_, _| panic!("what moved was freed")).unwrap();
     assert_eq!(made(), before - 1, "of two empty buffers one is kept");
     others.into_iter().for_each(|range| arena.free(range).unwrap());
     arena.shutdown().unwrap();
+}
+
+#[test]
+fn a_pass_is_ended_by_the_arena_that_began_it() {
+    let allocator = allocator(Preset::Lavapipe);
+    let [one, other] = [(); 2].map(|()| single(&allocator));
+    let live: Vec<_> = buffers(&one, &[1, 3]).into_iter().flatten().collect();
+    let refused = other.end_pass(one.begin_pass(NO_LIMITS), |_, _| ()).unwrap_err();
+    assert!(matches!(refused.reason, RangeMisuse::WrongArena { .. }));
+    let mut moved = Vec::new();
+    one.end_pass(refused.pass, |id, target| moved.push((id, target))).unwrap();
+    assert_eq!(moved.len(), 1);
+    for range in live.into_iter().filter(|range| range.id() != moved[0].0) {
+        one.free(range).unwrap();
+    }
+    moved.into_iter().for_each(|(_, target)| one.free(target).unwrap());
+    one.shutdown().unwrap();
+}
+
+/// Who is told that memory is short may give back what an arena holds.
+#[test]
+fn an_arena_is_used_while_it_asks_for_memory() {
+    let allocator = allocator(Preset::Lavapipe);
+    let arena = Arc::new(single(&allocator));
+    let kept = Mutex::new(Some(arena.allocate(RangeRequest::new(512)).unwrap()));
+    let heap = allocator.properties().memory_types[0].heap;
+    allocator.set_heap_limit(heap, allocator.held());
+    let (trimmed, told) = (Arc::downgrade(&arena), Arc::new(Mutex::new(0)));
+    let count = told.clone();
+    allocator.on_pressure(Watermarks::default(), move |_| {
+        let arena = trimmed.upgrade().unwrap();
+        kept.lock().unwrap().take().into_iter().for_each(|range| arena.free(range).unwrap());
+        arena.trim();
+        *count.lock().unwrap() += 1;
+    });
+    let range = arena.allocate(RangeRequest::new(allocator.held())).unwrap();
+    assert!(*told.lock().unwrap() > 0);
+    assert_eq!(arena.stats().blocks, 1, "what was given back made room");
+    arena.free(range).unwrap();
 }
 
 #[test]
@@ -340,7 +394,7 @@ fn a_range_is_read_and_written_while_passes_end() {
             let stale = |result| matches!(result, Err(RangeError::Misuse(_)));
             while !stale(arena.write(old, 0, &bytes)) && !stale(arena.read(old, 0, &mut bytes)) {}
         });
-        arena.end_pass(pass, |_, target| moved.push(target));
+        arena.end_pass(pass, |_, target| moved.push(target)).unwrap();
         arena.trim();
     });
     moved.into_iter().chain(others).for_each(|range| arena.free(range).unwrap());
@@ -382,12 +436,14 @@ fn threads_allocate_free_and_move_together() {
             // The lock is held so that a thread that finds its range moved also finds where to.
             let mut moved = moved.lock().unwrap();
             let pass = arena.begin_pass(Limits { bytes: 100_000, moves: 10 });
-            arena.end_pass(pass, |id, target| {
-                // A range that has moved before has the name of then for its thread.
-                let first =
-                    moved.iter().find(|(_, range)| range.id() == id).map(|(first, _)| *first);
-                moved.insert(first.unwrap_or(id), target);
-            });
+            arena
+                .end_pass(pass, |id, target| {
+                    // A range that has moved before has the name of then for its thread.
+                    let first =
+                        moved.iter().find(|(_, range)| range.id() == id).map(|(first, _)| *first);
+                    moved.insert(first.unwrap_or(id), target);
+                })
+                .unwrap();
         }
     });
     arena.shutdown().unwrap();
@@ -469,7 +525,7 @@ fn misuse_is_told_and_the_range_comes_back() {
         .collect();
     let pass = one.begin_pass(Limits { bytes: u64::MAX, moves: 100 });
     let mut targets = Vec::new();
-    one.end_pass(pass, |id, target| targets.push((id, target)));
+    one.end_pass(pass, |id, target| targets.push((id, target))).unwrap();
     assert!(!targets.is_empty());
     for range in kept {
         let id = range.id();

@@ -1,6 +1,6 @@
 //! What can go wrong with ranges of buffers. Nothing has changed after any of these.
 
-use super::{BufferRange, Divisible, RangeId};
+use super::{BufferRange, Divisible, Pass, RangeId};
 use crate::allocation::AllocatorId;
 use crate::error::{CreateError, MapError};
 use crate::request::Access;
@@ -81,6 +81,17 @@ pub struct RangeFreeError<D: Divisible> {
     pub reason: RangeMisuse,
     /// What was handed in, as it was.
     pub range: BufferRange<D>,
+}
+
+/// A pass was to be ended by an arena that did not begin it. It comes back.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
+pub struct PassError<D: Divisible> {
+    /// Whose it is.
+    #[source]
+    pub reason: RangeMisuse,
+    /// The pass, still open.
+    pub pass: Pass<D>,
 }
 
 /// What was still handed out when an arena ended. Its buffers are destroyed all the same.

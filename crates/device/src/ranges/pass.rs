@@ -7,9 +7,9 @@
 //! to is copied from by no pass before this one has ended, so the copies of a pass may be made in
 //! any order.
 
-use super::{
-    Block, BufferArena, BufferRange, Divisible, Note, RangeId, RangeRequest, Shard, State,
-};
+use super::{Block, BufferArena, BufferRange, Divisible, Note, PassError, RangeId, RangeRequest};
+use super::{Shard, State};
+use crate::allocation::AllocatorId;
 use crate::virtual_block::{VirtualAllocation, VirtualBlock, VirtualInfo};
 
 /// The most that one pass moves.
@@ -39,6 +39,7 @@ pub struct Move<D: Divisible> {
 #[derive(Debug)]
 #[must_use = "a pass holds its targets until it is ended"]
 pub struct Pass<D: Divisible> {
+    arena: AllocatorId,
     moves: Vec<Move<D>>,
     /// Shards and blocks that are being emptied.
     closed: Vec<(u32, u32)>,
@@ -92,7 +93,7 @@ impl<D: Divisible> BufferArena<D> {
     /// assert_eq!(arena.stats().blocks, 2);
     /// let pass = arena.begin_pass(Limits { bytes: 1 << 20, moves: 100 });
     /// // Here a command buffer copies each `source` to its `target`, and a fence is waited for.
-    /// arena.end_pass(pass, |id, range| drop(meshes.insert(id, range)));
+    /// arena.end_pass(pass, |id, range| drop(meshes.insert(id, range)))?;
     /// arena.trim();
     /// assert_eq!(arena.stats().blocks, 1);
     /// # type Meshes = HashMap<polder_device::ranges::RangeId, polder_device::BufferRange<Sim>>;
@@ -103,7 +104,7 @@ impl<D: Divisible> BufferArena<D> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn begin_pass(&self, limits: Limits) -> Pass<D> {
-        let mut pass = Pass { moves: Vec::new(), closed: Vec::new() };
+        let mut pass = Pass { arena: self.id, moves: Vec::new(), closed: Vec::new() };
         let mut left = limits;
         for home in 0..self.shards.len() as u32 {
             let mut shard = self.lock(home);
@@ -166,7 +167,18 @@ impl<D: Divisible> BufferArena<D> {
     /// Ends a pass whose copies the device has executed: gives each new range to `take`,
     /// with the name of the old one, which is freed; nothing may use that any more. A range that
     /// was freed meanwhile, or handed in for a frame, is not among them.
-    pub fn end_pass(&self, pass: Pass<D>, mut take: impl FnMut(RangeId, BufferRange<D>)) {
+    ///
+    /// # Errors
+    ///
+    /// Another arena has begun the pass, which comes back.
+    pub fn end_pass(
+        &self,
+        pass: Pass<D>,
+        mut take: impl FnMut(RangeId, BufferRange<D>),
+    ) -> Result<(), PassError<D>> {
+        if let Err(reason) = self.expect_id(pass.arena) {
+            return Err(PassError { reason, pass });
+        }
         for Move { id, target, .. } in pass.moves {
             if self.end_move(id, target.id) {
                 take(id, target);
@@ -181,6 +193,7 @@ impl<D: Divisible> BufferArena<D> {
                 }
             }
         }
+        Ok(())
     }
 
     /// Frees what has moved; or its target, when it was freed or handed in meanwhile. True when it

@@ -67,10 +67,12 @@ fn ranges_carry_data_and_keep_it_when_they_move() {
             commands.copy_part(*source, target.buffer(), part);
         }
     });
-    resident.end_pass(pass, |id, target| {
-        let (_, number) = held.remove(&id).expect("what moved is held");
-        held.insert(target.id(), (target, number));
-    });
+    resident
+        .end_pass(pass, |id, target| {
+            let (_, number) = held.remove(&id).expect("what moved is held");
+            held.insert(target.id(), (target, number));
+        })
+        .unwrap();
     resident.trim();
 
     for (range, number) in held.into_values() {
