@@ -109,7 +109,7 @@ pub struct Allocator<D: Device> {
     rankings: [Ranking; Access::ALL.len()],
     /// What is to be freed when the device has completed a frame.
     frames: FrameQueue<D>,
-    /// Those that may still be in use; looked at for reports alone.
+    /// Those that may still be in use: for reports, frames and checks.
     pools: Mutex<Vec<Weak<Pool<D>>>>,
 }
 
@@ -383,7 +383,8 @@ unsafe impl<D: Device> Strategy<D> for Allocator<D> {
             }
         };
         let best = validate(request, self.properties(), ranking)?;
-        if !self.is_alone(request) {
+        // A mask of devices, which is rare, may be wrong: that is found on the slow way.
+        if request.wish.device_mask == 0 && !self.is_alone(request) {
             match self.place(best, request) {
                 Ok(Some(allocation)) => return Ok(allocation),
                 Ok(None) | Err(Refusal::Short(_)) => {}

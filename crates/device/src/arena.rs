@@ -45,7 +45,7 @@ pub use state::State;
 pub use watch::is_readable;
 
 use crate::allocation::{Allocation, AllocationId, AllocatorId};
-use crate::debug::Care;
+use crate::debug::{Aids, Care};
 use crate::device::{Device, MemoryProperties, Order, Tiling};
 use crate::division::{Ask, Division, Part};
 use crate::error::{Misuse, ShortageCause};
@@ -116,7 +116,10 @@ impl<D: Device, V: Division> Arena<D, V> {
         let is_visible = memory_type.properties.contains(MemoryProperties::HOST_VISIBLE);
         let where_visible = if is_visible { Mapping::Persistent } else { Mapping::Counted };
         let Config { allocator, index: arena, memory_type, kept, .. } = config;
-        let watch = Watch::new(aids, Site { allocator, arena, memory_type }, &supply);
+        // What a user says of all blocks may be whose bytes they have.
+        let fill = aids.fill && config.rules.extra.is_none();
+        let aids = Aids { fill, ..*aids };
+        let watch = Watch::new(&aids, Site { allocator, arena, memory_type }, &supply);
         let (margin, is_attentive) = (aids.margin, backtraces || watch.is_on());
         let state = State::new(supply.clone(), kept, config.rules.blocks_least, watch);
         let shared = Handover::new(state);

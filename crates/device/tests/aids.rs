@@ -544,6 +544,14 @@ fn what_the_host_does_not_see_or_does_not_own_is_not_filled() {
     allocator.read(&imported, 0, &mut bytes).unwrap();
     assert_eq!(bytes, [0; 1000], "as the device gave it");
     allocator.free(imported).unwrap();
+
+    let rules = Rules { extra: Some(7), ..Rules::default() };
+    let pool = Setup { memory_type: COHERENT, rules, ..Setup::default() };
+    let pool = allocator.create_pool(&pool, &[]).unwrap();
+    let imported = pool.allocate(&request(COHERENT, 1000, Wish::default())).unwrap();
+    pool.read(&imported, 0, &mut bytes).unwrap();
+    assert_eq!(bytes, [0; 1000], "as the device gave the pool its block");
+    pool.free(imported).unwrap();
 }
 
 #[test]

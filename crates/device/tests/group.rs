@@ -65,6 +65,10 @@ fn shared_blocks_are_on_all_devices_and_others_where_the_mask_says() {
     let user = Wish { device_mask: 0b10, ..Wish::default() };
     let beside = allocator.allocate(&request(100, user)).unwrap();
     assert_eq!(beside.memory(), shared.memory(), "a block that is on all is on that one");
+    let nobody = Wish { device_mask: 0b1000, ..Wish::default() };
+    let refused = allocator.allocate(&request(100, nobody)).unwrap_err();
+    let wrong = Contradiction::DeviceMask { mask: 0b1000, devices: ALL };
+    assert_eq!(refused, AllocError::Contradiction(wrong), "though there is room");
     let own = allocator.allocate(&request(MIB, alone(0b101))).unwrap();
     assert_eq!(sim.block(own.memory()).unwrap().device_mask, 0b101);
     assert_eq!(held(&sim), [block.size + MIB, block.size, block.size + MIB]);

@@ -3,14 +3,14 @@
 
 use polder_device::device::{Order, Resource};
 use polder_device::division::{buddy, linear, slab};
-use polder_device::sim::{BufferInfo, ImageInfo, Layout, Preset, Sim, SimOrder, SimResource};
+use polder_device::sim::{BufferInfo, Call, ImageInfo, Layout, Preset, Sim, SimOrder, SimResource};
 use polder_device::strategy::{
     Buddy, Coherence, Combined, Dedicated, Linear, Rules, Setup, Slab, Suballocator, Tlsf,
 };
 use polder_device::{
-    Access, AllocError, Allocation, AllocationId, Allocator, AllocatorId, Factory, FreeError,
-    HostPointer, Lifetime, MapError, Misuse, Options, Request, Requirements, ShortageCause,
-    Strategy, Tiling, Wish,
+    Access, AllocError, Allocation, AllocationId, Allocator, AllocatorId, Contradiction, Factory,
+    FreeError, HostPointer, Lifetime, MapError, Misuse, Options, Placement, Request, Requirements,
+    ShortageCause, Strategy, Tiling, Wish,
 };
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -177,6 +177,17 @@ fn a_dedicated_strategy_gives_each_its_block_and_tells_the_driver() {
     assert_eq!((block.size, block.priority, dedicated.held()), (4096, 0.9, 4096));
     assert_eq!(block.dedicated, Some(Resource::Buffer(small.handle())));
     dedicated.destroy_buffer(small).unwrap();
+}
+
+#[test]
+fn a_dedicated_strategy_has_no_block_that_is_there_already() {
+    let sim = Sim::preset(Preset::Lavapipe);
+    let strategy = Dedicated::new(Arc::new(sim.clone()), Setup::default());
+    let wish = Wish { placement: Placement::Existing, ..Wish::default() };
+    let needs = Requirements { size: 1000, ..Requirements::ANY };
+    let refused = strategy.allocate(&Request::new(needs, wish)).unwrap_err();
+    assert_eq!(refused, AllocError::Contradiction(Contradiction::NewBlockForbidden));
+    assert_eq!(sim.calls(Call::Allocate), 0);
 }
 
 #[test]

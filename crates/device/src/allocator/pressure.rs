@@ -15,7 +15,7 @@ impl<D: Device> Allocator<D> {
     /// pools fails for want of room, which is then tried once more.
     ///
     /// It is told once of each crossing: again only when the usage was beneath the low mark
-    /// meanwhile, when a sixteenth of the budget has come on top, or when a heap has been past its
+    /// meanwhile (for the budget, beneath the high mark), when a sixteenth of the budget has come on top, or when a heap has been past its
     /// budget for another 64 frames. Before a frame tells of a budget that is passed, and before a
     /// request fails, the allocator has given back its empty blocks; after the call it gives back
     /// those that became empty.

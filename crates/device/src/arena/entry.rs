@@ -31,7 +31,7 @@ bitflags! {
         const PERSISTENT = 1;
         /// Its block was taken for it.
         const FRESH = 1 << 1;
-        /// People's table has a [`Note`] of it.
+        /// The arena's table of notes has one of it.
         const NOTED = 1 << 2;
         /// A move of it is open.
         const MOVING = 1 << 3;

@@ -432,9 +432,12 @@ impl<D: Device, V: Division> State<D, V> {
 
     /// Tells whether most bytes of a block are of this tiling; of two halves, the linear one.
     fn is_mostly(&self, tiling: Tiling, fill: &Fill) -> bool {
-        let optimal = self.parts_like(Tiling::Optimal, fill.block);
-        let bytes: u64 = optimal.map(|(_, slot)| self.entry(slot).size).sum();
-        (bytes > fill.used / 2) == (tiling == Tiling::Optimal)
+        // Of the entries alone: what is kept behind them for margins is of neither.
+        let bytes_of = |tiling: Tiling| -> u64 {
+            self.parts_like(tiling, fill.block).map(|(_, slot)| self.entry(slot).size).sum()
+        };
+        let [optimal, linear] = [Tiling::Optimal, Tiling::Linear].map(bytes_of);
+        (optimal > linear) == (tiling == Tiling::Optimal)
     }
 
     fn parts_like(&self, tiling: Tiling, block: u32) -> impl Iterator<Item = (u32, u32)> {

@@ -384,14 +384,17 @@ impl<D: Device, V: Division> State<D, V> {
     }
 
     pub(super) fn check_shelves(&self) {
+        let mut shared = 0;
         for index in self.blocks() {
             let Contents::Shared { division } = &self.block(index).contents else { continue };
-            let right = self.is_closed(index) || self.shelves.is_right(index, division.room());
-            assert!(right, "invariant 2");
+            shared += 1;
+            let is_there = self.shelves.is_right(index, division.room());
+            assert_eq!(is_there, !self.is_closed(index), "invariant 2");
             assert_eq!(self.block(index).room, division.room(), "what the shelf was chosen by");
             let empty = self.empty.iter().filter(|&&empty| empty == index).count();
             assert_eq!(empty == 1, division.count() == 0, "invariant 6");
         }
+        assert_eq!(self.shared, shared, "how many blocks are shared");
     }
 
     pub(super) fn division(&mut self, index: u32) -> &mut V {

@@ -232,7 +232,8 @@ impl<D: Device, V: Division> Suballocator<D, V> {
         self.arena.inspect().ok_or(NotInspected { memory_types })
     }
 
-    /// Returns what was found behind allocations when they were freed, the first 256 of it.
+    /// Returns what was found behind allocations when they moved or were freed, the first 256 of
+    /// it.
     #[must_use]
     pub fn corruptions(&self) -> Vec<Corruption> {
         self.arena.corruptions()
@@ -357,6 +358,9 @@ unsafe impl<D: Device, V: Division> Strategy<D> for Suballocator<D, V> {
         let must_be_alone = V::ALONE
             || request.wish.placement == Placement::Dedicated
             || request.requirements.dedicated == DedicatedWish::Required;
+        if V::ALONE && request.wish.placement == Placement::Existing {
+            return Err(Contradiction::NewBlockForbidden.into());
+        }
         // Where the size of blocks is the rule, there is none for one allocation.
         let is_ruled = self.arena.config().rules.block_size.is_some();
         if is_ruled && must_be_alone {
