@@ -15,10 +15,10 @@ impl<D: Device> Allocator<D> {
     /// pools fails for want of room, which is then tried once more.
     ///
     /// It is told once of each crossing: again only when the usage was beneath the low mark
-    /// meanwhile (for the budget, beneath the high mark), when a sixteenth of the budget has come on top, or when a heap has been past its
-    /// budget for another 64 frames. Before a frame tells of a budget that is passed, and before a
-    /// request fails, the allocator has given back its empty blocks; after the call it gives back
-    /// those that became empty.
+    /// meanwhile (for the budget, beneath the high mark), when a sixteenth of the budget has come
+    /// on top, or when a heap has been past its budget for another 64 frames. Before a frame tells
+    /// of a budget that is passed, and before a request fails, the allocator has given back its
+    /// empty blocks; after the call it gives back those that became empty.
     ///
     /// The callback may call everything: free, allocate, hand frees in for a
     /// [frame](Self::free_after), set another. No lock is held while it runs, and what it asks for
