@@ -218,15 +218,15 @@ impl<S: Strategy<Vulkan>, K: Sort<Vulkan>> fmt::Debug for Sparse<S, K> {
 }
 
 impl<S: Strategy<Vulkan>, K: Sort<Vulkan>> binds::sealed::Resource for Sparse<S, K> {
-    fn binds(&self) -> binds::Binds {
+    fn binds(&self, _: binds::sealed::Token) -> binds::Binds {
         binds::Binds::new(K::resource(self.handle), &self.layout, &self.pages.pending())
     }
 
-    fn is_open(&self, frame: u64) -> bool {
+    fn is_open(&self, frame: u64, _: binds::sealed::Token) -> bool {
         self.pages.is_open(frame)
     }
 
-    fn submitted(&mut self, frame: u64) {
+    fn submitted(&mut self, frame: u64, _: binds::sealed::Token) {
         self.pages.submitted(frame);
     }
 }

@@ -138,7 +138,13 @@ pub struct Submission<'a> {
 }
 
 /// A sparse resource that may have something to tell the device. No other type than
-/// [`Sparse`](super::Sparse) implements it.
+/// [`Sparse`](super::Sparse) implements it, and what it has is for [`submit`] alone:
+///
+/// ```compile_fail,E0061
+/// fn say_it_was_submitted(resource: &mut dyn polder_vulkan::sparse::HasBinds) {
+///     resource.submitted(1);
+/// }
+/// ```
 pub trait HasBinds: sealed::Resource {}
 
 impl<T: sealed::Resource> HasBinds for T {}
@@ -146,14 +152,19 @@ impl<T: sealed::Resource> HasBinds for T {}
 pub(super) mod sealed {
     //! What of a sparse resource only this crate may call.
 
+    /// What only [`submit`](super::submit) can make: others could name the methods through the
+    /// trait beneath, and so free pages that the device has.
+    #[derive(Clone, Copy)]
+    pub struct Token(pub(super) ());
+
     /// What [`submit`](super::submit) needs.
     pub trait Resource {
         #[doc(hidden)]
-        fn binds(&self) -> super::Binds;
+        fn binds(&self, token: Token) -> super::Binds;
         #[doc(hidden)]
-        fn is_open(&self, frame: u64) -> bool;
+        fn is_open(&self, frame: u64, token: Token) -> bool;
         #[doc(hidden)]
-        fn submitted(&mut self, frame: u64);
+        fn submitted(&mut self, frame: u64, token: Token);
     }
 }
 
@@ -181,10 +192,11 @@ pub unsafe fn submit(
     submission: &Submission<'_>,
 ) -> Result<(), SparseError> {
     let Submission { queue, info, fence, frame } = *submission;
-    if !resources.iter().all(|resource| resource.is_open(frame)) {
+    let token = sealed::Token(());
+    if !resources.iter().all(|resource| resource.is_open(frame, token)) {
         return Err(SparseError::FrameCompleted { frame });
     }
-    let binds: Vec<_> = resources.iter().map(|resource| resource.binds()).collect();
+    let binds: Vec<_> = resources.iter().map(|resource| resource.binds(token)).collect();
     let (mut buffers, mut images, mut tiles) = (Vec::new(), Vec::new(), Vec::new());
     for one in &binds {
         match one.resource {
@@ -205,7 +217,7 @@ pub unsafe fn submit(
     // resources, name live memory of a type that each allows, and each page once.
     unsafe { device.ash().queue_bind_sparse(queue, &infos, fence) }
         .map_err(|error| SparseError::Submit(device_error(error)))?;
-    resources.iter_mut().for_each(|resource| resource.submitted(frame));
+    resources.iter_mut().for_each(|resource| resource.submitted(frame, token));
     Ok(())
 }
 
