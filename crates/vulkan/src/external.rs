@@ -173,6 +173,30 @@ impl Vulkan {
         Attempt::new(import).map_err(ExternalError::of_order)
     }
 
+    /// Refuses handles to export by that want a feature which is not switched on. Those that no
+    /// feature here names are the user's to have enabled, where the structure that names them is
+    /// known at all.
+    pub(crate) fn expect_exportable(
+        &self,
+        handle_types: vk::ExternalMemoryHandleTypeFlags,
+    ) -> Result<(), DeviceError> {
+        if handle_types.is_empty() {
+            return Ok(());
+        }
+        let features = self.features();
+        let is_off = |bit: u32| {
+            let one = vk::ExternalMemoryHandleTypeFlags::from_raw(1 << bit);
+            let switch = platform::feature(handle_types & one);
+            switch.is_some_and(|(_, is_on)| !is_on(features))
+        };
+        let is_known = features.is_1_1() || self.external().is_some();
+        if !is_known || (0..u32::BITS).any(is_off) {
+            let rule = "an export wants the feature of its handle, or Vulkan 1.1 if it has none";
+            return Err(DeviceError::Invalid { rule });
+        }
+        Ok(())
+    }
+
     /// Returns the functions for one type of handle, if its feature is switched on.
     fn functions_for(
         &self,

@@ -17,8 +17,10 @@ use core::ptr::{self, NonNull};
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Extra {
     /// The handles by which other processes and interfaces may get the block, if any, in place of
-    /// those that [`Builder::exports`](crate::Builder::exports) names for its memory type. Wants
-    /// Vulkan 1.1 or `VK_KHR_external_memory`, and the extension of the handle.
+    /// those that [`Builder::exports`](crate::Builder::exports) names for its memory type. The
+    /// order is refused without the handle's feature in [`Features`](crate::Features) or, of
+    /// handles that have none there, without Vulkan 1.1; the rest is promised to
+    /// [`Vulkan::new`](crate::Vulkan::new).
     pub export: vk::ExternalMemoryHandleTypeFlags,
     /// The memory of another device, process or interface that the block is to be.
     pub import: Option<Import>,

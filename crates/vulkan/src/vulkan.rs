@@ -69,6 +69,9 @@ impl Vulkan {
     /// - `features` names only what the instance was made for and what was enabled on the device.
     /// - Every create info that is handed to it, with its chain, is valid usage of this device,
     ///   and so is every buffer and image named in an order for a block.
+    /// - What an [`Extra`] or its chain says that a block is exported by, the device exports
+    ///   together, of that block; what it is behind is enabled, and every buffer and image that
+    ///   comes to lie there was made with one of them in its create info's chain.
     /// - What is freed, destroyed, or still allocated when its allocator ends, is used by no
     ///   command that the device has yet to execute and bound to no resource that is used again;
     ///   a frame is completed only when the device has executed it. So is a pass of defragmentation
@@ -273,6 +276,7 @@ unsafe impl Device for Vulkan {
         let extra = order.extra.unwrap_or_default();
         let by_type = self.exports.get(order.memory_type as usize).copied().unwrap_or_default();
         let exports = extra.exports(by_type);
+        self.expect_exportable(exports.untold)?;
         let mut export = (!exports.untold.is_empty())
             .then(|| vk::ExportMemoryAllocateInfo::default().handle_types(exports.untold));
         let import = |import| self.attempt(import, order.size, order.memory_type);
@@ -299,9 +303,9 @@ unsafe impl Device for Vulkan {
             info = info.push_next(priority);
         }
         // SAFETY: `new`'s caller promises a live device and that a resource named in an order is
-        // valid; `check` saw to size, memory type and priority; each chained structure is of a
-        // feature that is enabled, the user's own by the promise that `Chain::new` asks for, and
-        // what is imported by that of `Import`.
+        // valid, as well as the handles of an export; `check` saw to size, memory type and
+        // priority; each chained structure is of a feature that is enabled, the user's own by the
+        // promise that `Chain::new` asks for, and what is imported by that of `Import`.
         let memory = unsafe { self.device.allocate_memory(&info, self.host()) };
         let memory = memory.map_err(device_error)?;
         import.into_iter().for_each(Attempt::succeed);

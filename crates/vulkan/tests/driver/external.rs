@@ -303,6 +303,31 @@ fn what_cannot_go_out_is_said() {
     allocator.shutdown().unwrap();
 }
 
+fn expect_invalid(allocator: &Allocator<Vulkan>, extra: &Extra) {
+    let made = allocator.create_dedicated_buffer(&buffer_info(SIZE), &Wish::default(), extra);
+    let refused = made.unwrap_err();
+    let is_said =
+        matches!(refused, CreateError::Allocate(AllocError::Device(DeviceError::Invalid { .. })));
+    assert!(is_said, "{extra:?}: {refused:?}");
+}
+
+#[test]
+fn vulkan_1_0_exports_nothing_without_its_extension() {
+    let options = Options {
+        api_version: vk::API_VERSION_1_0,
+        enable: |all| Features { api_version: all.api_version, ..Features::default() },
+        ..Options::default()
+    };
+    let Some(gpu) = Gpu::open_with(&options) else { return };
+    let allocator = allocator(gpu.vulkan());
+    // The last has no feature of its own.
+    for export in [Handles::OPAQUE_FD, Handles::DMA_BUF_EXT, Handles::OPAQUE_WIN32_KMT] {
+        expect_invalid(&allocator, &Extra { export, ..Extra::default() });
+    }
+    assert_eq!(allocator.held(), 0);
+    allocator.shutdown().unwrap();
+}
+
 #[test]
 fn without_the_feature_nothing_goes_and_nothing_comes() {
     let options = Options {
@@ -323,14 +348,8 @@ fn without_the_feature_nothing_goes_and_nothing_comes() {
         assert_eq!(refused.unwrap_err(), ExternalError::Feature { feature });
 
         let extra = Extra { import: Some(import), ..Extra::default() };
-        let refused =
-            allocator.create_dedicated_buffer(&buffer_info(SIZE), &Wish::default(), &extra);
-        let refused = refused.unwrap_err();
-        let is_said = matches!(
-            refused,
-            CreateError::Allocate(AllocError::Device(DeviceError::Invalid { .. }))
-        );
-        assert!(is_said, "{refused:?}");
+        expect_invalid(&allocator, &extra);
+        expect_invalid(&allocator, &Extra { export: handle_type, ..Extra::default() });
     }
     assert!(is_open(&fd));
     assert_eq!(allocator.held(), 0);
