@@ -63,7 +63,8 @@ impl Import {
     ///
     /// # Safety
     ///
-    /// - Until every call that is given this has returned, `fd` stays open.
+    /// - Until the pool that has it is gone, or the call that is given it has returned, `fd`
+    ///   stays open.
     /// - It is of `handle_type`. If that is opaque, a device of the same driver exported it (the
     ///   UUIDs of device and driver are the same), and every block that is ordered with this has
     ///   the size, the memory type and, if there is one, the dedicated resource of that one.
@@ -77,7 +78,7 @@ impl Import {
     }
 
     fn duplicate(self) -> Result<OwnedFd, ExternalError> {
-        // SAFETY: `Import::fd`'s caller promises that it stays open while calls are given it.
+        // SAFETY: `Import::fd`'s caller promises that it stays open while an order can have it.
         let fd = unsafe { BorrowedFd::borrow_raw(self.fd) };
         fd.try_clone_to_owned().map_err(|error| ExternalError::system(&error))
     }

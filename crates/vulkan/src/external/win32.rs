@@ -71,7 +71,8 @@ impl Import {
     ///
     /// # Safety
     ///
-    /// - Until every call that is given this has returned, `handle` stays open.
+    /// - Until the pool that has it is gone, or the call that is given it has returned, `handle`
+    ///   stays open.
     /// - It is of `handle_type`. If that is opaque, a device of the same driver exported it (the
     ///   UUIDs of device and driver are the same), and every block that is ordered with this has
     ///   the size, the memory type and, if there is one, the dedicated resource of that one.
