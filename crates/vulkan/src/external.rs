@@ -146,7 +146,8 @@ impl Vulkan {
         if asked & allowed == 0 {
             return Err(ExternalError::MemoryType { asked, allowed });
         }
-        let dedicated = DedicatedWish::None;
+        // The block is for the resource alone, whatever the wish says of others in its place.
+        let dedicated = resource.map_or(DedicatedWish::None, |_| DedicatedWish::Required);
         let requirements =
             Requirements { size, align: 1, memory_types: asked & allowed, dedicated };
         let extra = Extra { import: Some(import), ..Extra::default() };

@@ -2,16 +2,18 @@
 
 use crate::gpu::{Gpu, Options};
 use crate::work::{Way, buffer_info, image_info, pattern};
-use ash::vk;
+use ash::vk::{self, Handle};
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, Ordering};
 use polder_device::{
-    Access, AllocError, Allocator, CreateError, DeviceError, Factory, Options as Limits, Placement,
-    Request, Requirements, Strategy, Wish,
+    Access, Aliasing, AllocError, Allocator, CreateError, DeviceError, Factory, Options as Limits,
+    Placement, Request, Requirements, Resource, Resources, Strategy, Wish,
 };
 use polder_vulkan::{Chain, ExternalError, Extra, Features, Import, Imported, Vulkan};
 use std::fs::{File, Metadata};
 use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
+use std::sync::OnceLock;
 
 type Handles = vk::ExternalMemoryHandleTypeFlags;
 type Buffer = polder_device::Buffer<Vulkan>;
@@ -269,6 +271,77 @@ fn every_block_of_a_type_goes_out_and_what_comes_in_does_not() {
     for buffer in [first, second] {
         from.destroy_buffer(buffer).unwrap();
     }
+    from.shutdown().unwrap();
+    to.shutdown().unwrap();
+}
+
+/// The driver's function for blocks, and the buffer that one was last ordered for alone.
+static ALLOCATE: OnceLock<vk::PFN_vkAllocateMemory> = OnceLock::new();
+static ALONE: AtomicU64 = AtomicU64::new(0);
+
+/// Notes for which buffer a block is ordered alone, and orders it.
+unsafe extern "system" fn note_alone(
+    device: vk::Device,
+    info: *const vk::MemoryAllocateInfo<'_>,
+    callbacks: *const vk::AllocationCallbacks<'_>,
+    memory: *mut vk::DeviceMemory,
+) -> vk::Result {
+    // SAFETY: An order is a structure that lives.
+    let mut next = unsafe { (*info).p_next };
+    // SAFETY: So are those that are chained to it, and all of them begin like this one.
+    while let Some(link) = unsafe { next.cast::<vk::BaseInStructure<'_>>().as_ref() } {
+        if link.s_type == vk::StructureType::MEMORY_DEDICATED_ALLOCATE_INFO {
+            // SAFETY: This is the structure that its type names.
+            let alone = unsafe { &*next.cast::<vk::MemoryDedicatedAllocateInfo<'_>>() };
+            ALONE.store(alone.buffer.as_raw(), Ordering::Relaxed);
+        }
+        next = link.p_next.cast();
+    }
+    let allocate = ALLOCATE.get().expect("who puts this into a table notes what was there");
+    // SAFETY: As our caller promises.
+    unsafe { allocate(device, info, callbacks, memory) }
+}
+
+#[test]
+fn what_was_one_buffer_s_alone_is_so_where_it_comes_in() {
+    let (Some(here), Some(there)) = (Gpu::open(), Gpu::open()) else { return };
+    if !shares(&here, Handles::OPAQUE_FD) {
+        return;
+    }
+    let from = allocator(here.vulkan());
+    let to = allocator(there.vulkan_with(|functions| {
+        ALLOCATE.get_or_init(|| functions.allocate_memory);
+        functions.allocate_memory = note_alone;
+    }));
+    let export = Extra { export: Handles::OPAQUE_FD, ..Extra::default() };
+    let wish = Wish::of(Access::HostWrites);
+    let mut ours = shared_buffer(&from, Handles::OPAQUE_FD, &wish, Some(&export)).unwrap();
+    let bytes = pattern(6, SIZE as usize);
+    from.write(ours.allocation_mut(), 0, &bytes).unwrap();
+    let block = from.device().block(ours.allocation().memory()).unwrap();
+    let fd = from.device().memory_fd(block.memory, Handles::OPAQUE_FD).unwrap();
+    for aliasing in [Aliasing::Never, Aliasing::Allowed] {
+        let mut external =
+            vk::ExternalMemoryBufferCreateInfo::default().handle_types(Handles::OPAQUE_FD);
+        let info = buffer_info(SIZE).push_next(&mut external);
+        let buffer = to.device().create_buffer(&info).unwrap();
+        let resource = Resource::Buffer(buffer);
+        let (size, memory_types) = (block.size, 1 << block.memory_type);
+        let imported = Imported { size, memory_types, resource: Some(resource) };
+        let wish = Wish { aliasing, ..Wish::of(Access::HostReads) };
+        let import = import(&fd, Handles::OPAQUE_FD);
+        let allocation = Vulkan::import(&to, import, &imported, &wish).unwrap();
+        assert_eq!(ALONE.swap(0, Ordering::Relaxed), buffer.as_raw(), "{aliasing:?}");
+        // SAFETY: The buffer is new, and the allocation is its own.
+        unsafe { to.bind(resource, &allocation, 0) }.unwrap();
+        let mut found = vec![0; SIZE as usize];
+        to.read(&allocation, 0, &mut found).unwrap();
+        assert!(found == bytes, "one device's bytes are the other's");
+        // SAFETY: It was just made, and no queue uses it.
+        unsafe { to.device().destroy(resource) };
+        to.free(allocation).unwrap();
+    }
+    from.destroy_buffer(ours).unwrap();
     from.shutdown().unwrap();
     to.shutdown().unwrap();
 }

@@ -107,10 +107,19 @@ impl Gpu {
         unsafe { Vulkan::new(&self.instance, self.physical_device, &self.device, self.features) }
     }
 
-    /// The heap's view of the device through another function table of it.
-    pub fn vulkan_through(&self, device: &ash::Device) -> Vulkan {
-        // SAFETY: As in `vulkan`.
-        unsafe { Vulkan::new(&self.instance, self.physical_device, device, self.features) }
+    /// The heap's view of the device, with other functions in its table.
+    pub fn vulkan_with(&self, change: fn(&mut ash::DeviceFnV1_0)) -> Vulkan {
+        let mut functions = self.device.fp_v1_0().clone();
+        change(&mut functions);
+        let device = ash::Device::from_parts_1_3(
+            self.device.handle(),
+            functions,
+            self.device.fp_v1_1().clone(),
+            self.device.fp_v1_2().clone(),
+            self.device.fp_v1_3().clone(),
+        );
+        // SAFETY: As in `vulkan`; what is changed keeps to what the function is for.
+        unsafe { Vulkan::new(&self.instance, self.physical_device, &device, self.features) }
     }
 
     /// The heap's view of the device, made with something more; what the tests add is valid as

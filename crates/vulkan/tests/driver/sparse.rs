@@ -874,20 +874,6 @@ unsafe extern "system" fn refuse_image(
     vk::Result::ERROR_OUT_OF_HOST_MEMORY
 }
 
-/// The device, with functions that fail.
-fn broken(gpu: &Gpu, breaks: fn(&mut ash::DeviceFnV1_0)) -> Vulkan {
-    let mut functions = gpu.device.fp_v1_0().clone();
-    breaks(&mut functions);
-    let device = &gpu.device;
-    gpu.vulkan_through(&ash::Device::from_parts_1_3(
-        device.handle(),
-        functions,
-        device.fp_v1_1().clone(),
-        device.fp_v1_2().clone(),
-        device.fp_v1_3().clone(),
-    ))
-}
-
 #[test]
 fn a_driver_that_refuses_leaves_all_as_it_was() {
     let Some(gpu) = open_for_images() else { return };
@@ -900,7 +886,7 @@ fn a_driver_that_refuses_leaves_all_as_it_was() {
     buffer.decommit(0..1 << 19).unwrap();
     image.commit(&[image.tile(COLOR, 0, 0, [0; 3]).unwrap()]).unwrap();
     let before = (buffer.counts(), image.counts(), allocator.snapshot().memory_types);
-    let full = broken(&gpu, |functions| functions.queue_bind_sparse = refuse_binds);
+    let full = gpu.vulkan_with(|functions| functions.queue_bind_sparse = refuse_binds);
     let queue = gpu.queue.lock().unwrap().sparse;
     let (info, fence) = (vk::BindSparseInfo::default(), vk::Fence::null());
     let submission = Submission { queue, info, fence, frame: 2 };
@@ -915,7 +901,7 @@ fn a_driver_that_refuses_leaves_all_as_it_was() {
     drop((buffer, image));
     allocator.shutdown().expect("nothing is left");
 
-    let broken = broken(&gpu, |functions| {
+    let broken = gpu.vulkan_with(|functions| {
         functions.create_buffer = refuse_buffer;
         functions.create_image = refuse_image;
     });
