@@ -444,7 +444,8 @@ pub unsafe trait Resources: Device {
     ///
     /// # Safety
     ///
-    /// `resource` came from this device and is live.
+    /// `resource` came from this device, is live and is not a disjoint image, whose planes have
+    /// needs of their own.
     unsafe fn requirements(&self, resource: Resource<Self::Buffer, Self::Image>) -> Requirements;
 
     /// Binds a resource to memory, for the rest of its life.

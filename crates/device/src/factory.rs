@@ -297,7 +297,7 @@ pub trait Factory<D: Resources>: Strategy<D> {
     ///
     /// # Safety
     ///
-    /// `resource` came from this strategy's device and is live.
+    /// `resource` came from this strategy's device, is live and is not a disjoint image.
     unsafe fn allocate_for(
         &self,
         resource: Resource<D::Buffer, D::Image>,
@@ -322,7 +322,8 @@ pub trait Factory<D: Resources>: Strategy<D> {
     ///
     /// # Safety
     ///
-    /// - `resource` came from this strategy's device, is live and has no memory.
+    /// - `resource` came from this strategy's device, is live, has no memory and is not a disjoint
+    ///   image.
     /// - Nothing else lies there.
     unsafe fn bind(
         &self,

@@ -85,7 +85,7 @@ impl Vulkan {
         let (vulkan, offset) = (strategy.device(), info.memory_offset);
         let calls = vulkan.bind2_calls().map_err(CreateError::Bind)?;
         let resource = Resource::Image(info.image);
-        // SAFETY: The caller promises a live image of the strategy's device.
+        // SAFETY: The caller promises a live image of the strategy's device, not disjoint.
         let placed = unsafe { expect_place(strategy, resource, allocation, offset) };
         placed.map_err(CreateError::Place)?;
         let info = info.memory(allocation.memory()).memory_offset(allocation.offset() + offset);

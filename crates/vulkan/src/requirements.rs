@@ -35,7 +35,8 @@ impl Requirements2 {
 
     /// # Safety
     ///
-    /// `device` is the one that the functions were loaded from; `resource` is its and live.
+    /// `device` is the one that the functions were loaded from; `resource` is its, live and not a
+    /// disjoint image.
     pub unsafe fn ask(
         &self,
         device: vk::Device,
@@ -52,7 +53,7 @@ impl Requirements2 {
             }
             Resource::Image(image) => {
                 let info = vk::ImageMemoryRequirementsInfo2::default().image(image);
-                // SAFETY: As above, for an image; `create_image` makes none that is disjoint.
+                // SAFETY: As above, for an image, which the caller promises is not disjoint.
                 unsafe { (self.image)(device, &info, &mut answer) };
             }
         }
@@ -118,7 +119,7 @@ impl RequirementsByInfo {
 ///
 /// # Safety
 ///
-/// `resource` is of `device` and live.
+/// `resource` is of `device`, live and not a disjoint image.
 pub(crate) unsafe fn plain_requirements(
     device: &ash::Device,
     resource: Resource<vk::Buffer, vk::Image>,
@@ -126,7 +127,7 @@ pub(crate) unsafe fn plain_requirements(
     match resource {
         // SAFETY: The caller promises a live buffer of this device.
         Resource::Buffer(buffer) => unsafe { device.get_buffer_memory_requirements(buffer) },
-        // SAFETY: The caller promises a live image of this device.
+        // SAFETY: The caller promises a live image of this device, not disjoint.
         Resource::Image(image) => unsafe { device.get_image_memory_requirements(image) },
     }
 }

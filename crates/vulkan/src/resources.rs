@@ -106,9 +106,9 @@ unsafe impl Resources for Vulkan {
     unsafe fn requirements(&self, resource: Resource<vk::Buffer, vk::Image>) -> Requirements {
         self.requirements_of(match self.requirements2() {
             // SAFETY: The functions were loaded from this device; the caller promises that the
-            // resource is its and live.
+            // resource is its, live and no disjoint image.
             Some(requirements2) => unsafe { requirements2.ask(self.ash().handle(), resource) },
-            // SAFETY: The caller promises that the resource is this device's and live.
+            // SAFETY: The caller promises this device's resource, live and no disjoint image.
             None => (unsafe { plain_requirements(self.ash(), resource) }, DedicatedWish::None),
         })
     }

@@ -14,7 +14,7 @@ use crate::strategy::Strategy;
 ///
 /// # Safety
 ///
-/// `resource` came from the strategy's device and is live.
+/// `resource` came from the strategy's device, is live and is not a disjoint image.
 pub unsafe fn expect_place<D: Resources, S: Strategy<D> + ?Sized>(
     strategy: &S,
     resource: Resource<D::Buffer, D::Image>,

@@ -9,7 +9,7 @@ use crate::error::device_error;
 use crate::vulkan::Vulkan;
 use ash::vk;
 use core::ops::Range;
-use polder_device::{Resource, Resources, Strategy};
+use polder_device::{DeviceError, Resource, Resources, Strategy};
 
 impl<S: Strategy<Vulkan>> SparseImage<S> {
     /// Makes a sparse image, of the device of `strategy`. The flags of `info` have
@@ -30,7 +30,7 @@ impl<S: Strategy<Vulkan>> SparseImage<S> {
         // SAFETY: `Vulkan::new`'s caller promises a live device and valid create infos.
         let handle = unsafe { device.ash().create_image(info, device.host()) };
         let handle = handle.map_err(|error| SparseError::Create(device_error(error)))?;
-        // SAFETY: The device just made it.
+        // SAFETY: The device just made it; `check` refuses disjoint images.
         let requirements = unsafe { device.requirements(Resource::Image(handle)) };
         let tiling = device.tiling(info);
         let needs = Needs { requirements, tiling, device_address: false };
@@ -238,6 +238,10 @@ fn check(device: &Vulkan, info: &vk::ImageCreateInfo<'_>) -> Result<(), SparseEr
     use vk::ImageCreateFlags as Flags;
     if !info.flags.contains(Flags::SPARSE_BINDING) {
         return Err(SparseError::FlagMissing { flag: "VK_IMAGE_CREATE_SPARSE_BINDING_BIT" });
+    }
+    if info.flags.contains(Flags::DISJOINT) {
+        let rule = "the planes of a disjoint image are bound one by one, not here";
+        return Err(SparseError::Create(DeviceError::Invalid { rule }));
     }
     let has = supported(device);
     expect_features(&[

@@ -925,6 +925,11 @@ fn what_cannot_be_is_refused_by_name() {
     let flag = "VK_IMAGE_CREATE_SPARSE_BINDING_BIT";
     let made = SparseImage::new(&allocator, &image_info(64), &options);
     assert_eq!(made.unwrap_err(), SparseError::FlagMissing { flag });
+    let flags = vk::ImageCreateFlags::SPARSE_BINDING | vk::ImageCreateFlags::DISJOINT;
+    let made = SparseImage::new(&allocator, &image_info(64).flags(flags), &options);
+    let refused = made.unwrap_err();
+    let is_said = matches!(refused, SparseError::Create(DeviceError::Invalid { .. }));
+    assert!(is_said, "{refused:?}");
     let made = SparseBuffer::new(&allocator, &sparse_buffer_info(1 << 20), &options);
     if gpu.sparse.sparse_binding == 0 {
         println!("left out: no sparse binding here");
