@@ -121,7 +121,10 @@ unsafe impl Resources for Vulkan {
     }
 
     fn image_requirements(&self, info: &vk::ImageCreateInfo<'_>) -> Option<Requirements> {
-        let ask = self.requirements_by_info().filter(|_| self.check_image(info).is_ok())?;
+        // Vulkan does not take the question of an image whose modifier is named.
+        let may_ask = info.tiling != vk::ImageTiling::DRM_FORMAT_MODIFIER_EXT;
+        let may_ask = may_ask && self.check_image(info).is_ok();
+        let ask = self.requirements_by_info().filter(|_| may_ask)?;
         // SAFETY: As above; an image that is disjoint was just refused.
         Some(self.requirements_of(unsafe { ask.of_image(self.ash().handle(), info) }))
     }

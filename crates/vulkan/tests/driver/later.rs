@@ -118,6 +118,10 @@ fn a_memory_type_is_found_without_an_object() {
     let vulkan = elder.vulkan();
     assert_eq!(vulkan.buffer_requirements(&buffer_info(64)), None);
     assert_eq!(vulkan.image_requirements(&image_info(64)), None);
+    let tiling = vk::ImageTiling::DRM_FORMAT_MODIFIER_EXT;
+    let mut modifier = vk::ImageDrmFormatModifierExplicitCreateInfoEXT::default();
+    let info = image_info(64).tiling(tiling).push_next(&mut modifier);
+    assert_eq!(gpu.vulkan().image_requirements(&info), None, "Vulkan does not take the question");
     let (expected, calls) = memory_types(&elder);
     assert!(0 < calls || !elder.executes(), "an object takes host memory");
     let (found, calls) = memory_types(&gpu);
