@@ -101,7 +101,8 @@ use polder_device::{Device, MemoryProperties, Requirements, Resources, Strategy,
 /// How the pages of a sparse resource are allocated.
 #[derive(Clone, Copy, Debug)]
 pub struct SparseOptions<'a> {
-    /// What is wanted of their memory. The name is that of all allocations.
+    /// What is wanted of their memory. The name is that of all allocations. A device mask has
+    /// device 0.
     pub wish: Wish<'a>,
     /// Most bytes of one allocation, but a page at the least. See the [module](self).
     pub allocation_size_max: u64,
@@ -300,6 +301,12 @@ fn supported(device: &Vulkan) -> vk::PhysicalDeviceFeatures {
     let (instance, physical_device) = device.physical();
     // SAFETY: `Vulkan::new`'s caller promises a live instance and a physical device of its.
     unsafe { instance.get_physical_device_features(physical_device) }
+}
+
+/// Refuses memory that device 0 of a group does not have, which is the one that binds.
+fn expect_first_device(options: &SparseOptions<'_>) -> Result<(), SparseError> {
+    let mask = options.wish.device_mask;
+    if mask == 0 || mask & 1 != 0 { Ok(()) } else { Err(SparseError::DeviceMask { mask }) }
 }
 
 /// Refuses a resource for which there is no address space.

@@ -180,7 +180,8 @@ pub(super) mod sealed {
 /// # Safety
 ///
 /// - The queue is `device`'s, its family binds sparse resources, and nobody else uses it meanwhile.
-/// - The resources are `device`'s.
+/// - The resources are `device`'s. If that is a group, each pool and heap of theirs orders its
+///   blocks for device 0 (`Rules::device_mask`), which is the one that binds.
 /// - The semaphores, the chain and the fence are valid usage of `vkQueueBindSparse`.
 /// - Commands that use a page which is taken back here have been executed when these binds are,
 ///   and so have the binds of earlier submissions to the pages that change here: the semaphores

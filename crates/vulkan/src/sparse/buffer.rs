@@ -3,7 +3,8 @@
 use super::error::SparseError;
 use super::layout::{Layout, Rounding};
 use super::pages::Pages;
-use super::{Needs, SparseBuffer, SparseOptions, expect_features, expect_space, supported};
+use super::{Needs, SparseBuffer, SparseOptions};
+use super::{expect_features, expect_first_device, expect_space, supported};
 use crate::error::device_error;
 use crate::vulkan::Vulkan;
 use ash::vk;
@@ -18,7 +19,8 @@ impl<S: Strategy<Vulkan>> SparseBuffer<S> {
     ///
     /// # Errors
     ///
-    /// [`SparseError`]: the flag, a feature or the address space is missing, or the driver's error.
+    /// [`SparseError`]: the flag, a feature, device 0 of the wish's mask or the address space is
+    /// missing, or the driver's error.
     pub fn new(
         strategy: S,
         info: &vk::BufferCreateInfo<'_>,
@@ -26,6 +28,7 @@ impl<S: Strategy<Vulkan>> SparseBuffer<S> {
     ) -> Result<Self, SparseError> {
         let device = strategy.device();
         check(device, info)?;
+        expect_first_device(options)?;
         // SAFETY: `Vulkan::new`'s caller promises a live device and valid create infos.
         let handle = unsafe { device.ash().create_buffer(info, device.host()) };
         let handle = handle.map_err(|error| SparseError::Create(device_error(error)))?;

@@ -37,6 +37,12 @@ pub enum SparseError {
         /// `sparseAddressSpaceSize`, or `maxBufferSize` of `maintenance4`.
         size_max: u64,
     },
+    /// Pages are bound on device 0 of a group, and the mask is without it: add bit 0.
+    #[error("the device mask {mask:#b} is without device 0, on which pages are bound")]
+    DeviceMask {
+        /// What the wish says.
+        mask: u32,
+    },
     /// The device did not make the resource.
     #[error("the sparse resource could not be created: {0}")]
     Create(#[source] DeviceError),

@@ -4,7 +4,7 @@ use super::error::{RegionError, SparseError};
 use super::layout::{Layout, Region, Rounding, Shape};
 use super::pages::Pages;
 use super::{Feature, Needs, SparseImage, SparseOptions};
-use super::{expect_features, expect_space, supported};
+use super::{expect_features, expect_first_device, expect_space, supported};
 use crate::error::device_error;
 use crate::vulkan::Vulkan;
 use ash::vk;
@@ -18,8 +18,8 @@ impl<S: Strategy<Vulkan>> SparseImage<S> {
     ///
     /// # Errors
     ///
-    /// [`SparseError`]: the flag, a feature, the format or the address space is missing, there is
-    /// no memory for the driver's data, or the driver's error.
+    /// [`SparseError`]: the flag, a feature, device 0 of the wish's mask, the format or the address
+    /// space is missing, there is no memory for the driver's data, or the driver's error.
     pub fn new(
         strategy: S,
         info: &vk::ImageCreateInfo<'_>,
@@ -27,6 +27,7 @@ impl<S: Strategy<Vulkan>> SparseImage<S> {
     ) -> Result<Self, SparseError> {
         let device = strategy.device();
         check(device, info)?;
+        expect_first_device(options)?;
         // SAFETY: `Vulkan::new`'s caller promises a live device and valid create infos.
         let handle = unsafe { device.ash().create_image(info, device.host()) };
         let handle = handle.map_err(|error| SparseError::Create(device_error(error)))?;

@@ -938,6 +938,14 @@ fn what_cannot_be_is_refused_by_name() {
         return;
     }
     let mut buffer = made.unwrap();
+    let wish = Wish { device_mask: 0b10, ..Wish::default() };
+    let second = SparseOptions { wish, ..SparseOptions::default() };
+    let refused = SparseError::DeviceMask { mask: 0b10 };
+    let made = SparseBuffer::new(&allocator, &sparse_buffer_info(1 << 20), &second);
+    assert_eq!(made.unwrap_err(), refused);
+    let flags = vk::ImageCreateFlags::SPARSE_BINDING;
+    let made = SparseImage::new(&allocator, &image_info(64).flags(flags), &second);
+    assert_eq!(made.unwrap_err(), refused);
     let range = SparseError::Region(RegionError::Range { start: 5, end: 1 << 21, size: 1 << 20 });
     assert_eq!(buffer.commit(5..1 << 21), Err(range));
     let space = gpu.properties().limits.sparse_address_space_size;
