@@ -47,7 +47,9 @@ impl Vulkan {
     /// # Safety
     ///
     /// - The buffer came from the strategy's device, is live and has no memory.
-    /// - The chain is valid usage with it, and nothing else lies where it will lie.
+    /// - The chain is valid usage with it.
+    /// - What else lies where it will lie was allocated, as this was, with `Aliasing::Allowed`, and
+    ///   is used in turns with it as Vulkan says of memory aliasing.
     pub unsafe fn bind_buffer2<S: Strategy<Self> + ?Sized>(
         strategy: &S,
         info: vk::BindBufferMemoryInfo<'_>,
