@@ -10,6 +10,8 @@ use std::error::Error;
 
 const COLOR: vk::ImageAspectFlags = vk::ImageAspectFlags::COLOR;
 const WAIT_MAX_NS: u64 = 10_000_000_000;
+/// Texels along each side of the texture.
+const WIDTH: u32 = 16384;
 
 /// A gibibyte of address space.
 fn buffer_info() -> vk::BufferCreateInfo<'static> {
@@ -26,12 +28,28 @@ fn image_info() -> vk::ImageCreateInfo<'static> {
     vk::ImageCreateInfo::default()
         .image_type(vk::ImageType::TYPE_2D)
         .format(vk::Format::R8G8B8A8_UNORM)
-        .extent(vk::Extent3D { width: 16384, height: 16384, depth: 1 })
-        .mip_levels(15)
+        .extent(vk::Extent3D { width: WIDTH, height: WIDTH, depth: 1 })
+        .mip_levels(WIDTH.ilog2() + 1)
         .array_layers(1)
         .samples(vk::SampleCountFlags::TYPE_1)
         .usage(vk::ImageUsageFlags::TRANSFER_DST | vk::ImageUsageFlags::SAMPLED)
         .flags(flags)
+}
+
+/// Makes what tells the end of a submission, for as long as [`pages`] runs.
+///
+/// # Safety
+///
+/// The queue is the device's and binds sparse resources; nobody else uses it.
+unsafe fn with_fence(allocator: &Allocator, queue: vk::Queue) -> Result<(), Box<dyn Error>> {
+    let device = allocator.device().ash();
+    // SAFETY: The device is live.
+    let fence = unsafe { device.create_fence(&vk::FenceCreateInfo::default(), None) }?;
+    // SAFETY: By our caller's promise; the fence is new.
+    let result = unsafe { pages(allocator, queue, fence) };
+    // SAFETY: `pages` has waited for all that would signal it, whether it failed or not.
+    unsafe { device.destroy_fence(fence, None) };
+    result
 }
 
 /// Gives and takes pages, and waits for each submission: a program would go on, and complete the
@@ -39,17 +57,26 @@ fn image_info() -> vk::ImageCreateInfo<'static> {
 ///
 /// # Safety
 ///
-/// The queue is the device's and binds sparse resources; nobody else uses it.
-unsafe fn pages(allocator: &Allocator, queue: vk::Queue) -> Result<(), Box<dyn Error>> {
+/// The queue is the device's and binds sparse resources; nobody else uses it nor the fence, which
+/// is the device's too and not signalled.
+unsafe fn pages(
+    allocator: &Allocator,
+    queue: vk::Queue,
+    fence: vk::Fence,
+) -> Result<(), Box<dyn Error>> {
     let device = allocator.device().ash();
-    // SAFETY: The device is live.
-    let fence = unsafe { device.create_fence(&vk::FenceCreateInfo::default(), None) }?;
     let bind = |frame, resources: &mut [&mut dyn HasBinds]| -> Result<(), Box<dyn Error>> {
         let submission = Submission { queue, info: vk::BindSparseInfo::default(), fence, frame };
         // SAFETY: By our caller's promise; no command uses the pages, and binds are waited for.
         unsafe { submit(allocator.device(), resources, &submission) }?;
         // SAFETY: The fence is the device's.
-        unsafe { device.wait_for_fences(&[fence], true, WAIT_MAX_NS) }?;
+        let waited = unsafe { device.wait_for_fences(&[fence], true, WAIT_MAX_NS) };
+        if waited.is_err() {
+            // Resources are dropped on the way out, and outlive their binds.
+            // SAFETY: Nobody else uses the device's one queue.
+            unsafe { device.device_wait_idle() }?;
+        }
+        waited?;
         // SAFETY: As above, and what signalled it is done.
         Ok(unsafe { device.reset_fences(&[fence]) }?)
     };
@@ -76,8 +103,6 @@ unsafe fn pages(allocator: &Allocator, queue: vk::Queue) -> Result<(), Box<dyn E
     points.complete(2);
     texture.complete(2);
     println!("{:?} have memory, {} bytes allocated", points.committed(), allocator.used());
-    // SAFETY: Nothing waits for it.
-    unsafe { device.destroy_fence(fence, None) };
     Ok(())
 }
 
@@ -124,11 +149,12 @@ fn on_first_device(instance: &ash::Instance) -> Result<(), Box<dyn Error>> {
     let vulkan = unsafe { Vulkan::new(instance, physical_device, &device, Features::default()) };
     let allocator = Allocator::new(vulkan, Options::default());
     // SAFETY: The family binds sparse resources (`family`), and nobody else has the queue.
-    let result = unsafe { pages(&allocator, queue) };
-    allocator.shutdown()?;
+    let result = unsafe { with_fence(&allocator, queue) };
+    let ended = allocator.shutdown();
     // SAFETY: All that was made of the device is gone.
     unsafe { device.destroy_device(None) };
-    result
+    result?;
+    Ok(ended?)
 }
 
 /// The queue family that binds sparse resources, on a device that has what this program wants.
@@ -141,10 +167,14 @@ fn family(instance: &ash::Instance, physical_device: vk::PhysicalDevice) -> Opti
         features.sparse_residency_image2_d,
     ];
     // SAFETY: As above.
+    let limits = unsafe { instance.get_physical_device_properties(physical_device) }.limits;
+    if wanted.contains(&vk::FALSE) || limits.max_image_dimension2_d < WIDTH {
+        return None;
+    }
+    // SAFETY: As above.
     let families = unsafe { instance.get_physical_device_queue_family_properties(physical_device) };
     let binds = |family: &vk::QueueFamilyProperties| {
         family.queue_flags.contains(vk::QueueFlags::SPARSE_BINDING)
     };
-    let family = families.iter().position(binds).filter(|_| !wanted.contains(&vk::FALSE))?;
-    Some(family as u32)
+    families.iter().position(binds).map(|family| family as u32)
 }
