@@ -8,7 +8,7 @@ use polder_device::strategy::{Linear, Neighbours, Pool, Rules, Setup};
 use polder_device::{
     AllocError, Allocation, Allocator, Contradiction, DedicatedWish, DeviceError, Factory, Growth,
     MemoryProperties, Misuse, Options, Placement, Request, Requirements, Search, ShortageCause,
-    Strategy, Tiling, Wish,
+    Sizes, Strategy, Tiling, Wish,
 };
 use std::sync::Arc;
 
@@ -319,6 +319,34 @@ fn buffers_and_images_come_from_pools_as_from_anywhere() {
     pool.destroy_image(image).unwrap();
     drop(pool);
     assert!(allocator.pools().is_empty());
+    assert_eq!(allocator.device().violations(), []);
+}
+
+#[test]
+fn a_pool_s_figures_are_its_own_piece_by_piece() {
+    let allocator = allocator();
+    let rules = || Rules { block_size: Some(4 * MIB), ..Rules::default() };
+    let (pool, other) = (self::pool(&allocator, rules()), self::pool(&allocator, rules()));
+    let elsewhere = other.allocate(&request(MIB)).unwrap();
+    let [first, second, third, fourth] =
+        [MIB, MIB / 2, 2 * MIB, 3 * MIB].map(|size| pool.allocate(&request(size)).unwrap());
+    pool.free(second).unwrap();
+
+    let stats = pool.detailed_stats();
+    let of = |sizes: Sizes| (sizes.count(), sizes.total(), sizes.min(), sizes.max());
+    assert_eq!(of(stats.blocks), (2, 8 * MIB, Some(4 * MIB), Some(4 * MIB)));
+    assert_eq!(of(stats.allocations), (3, 6 * MIB, Some(MIB), Some(3 * MIB)));
+    let mut free = Sizes::NONE;
+    let blocks = pool.snapshot();
+    let regions = blocks.iter().flat_map(|block| &block.regions);
+    regions.filter(|one| one.allocation.is_none()).for_each(|one| free.push(one.size));
+    assert_eq!((stats.free_regions, free.total()), (free, 2 * MIB));
+    assert_eq!(stats.stats(), pool.stats());
+    let both = stats.stats().used + other.detailed_stats().stats().used;
+    assert_eq!(allocator.detailed_stats().total.stats().used, both);
+
+    free_all(&pool, vec![first, third, fourth]);
+    free_all(&other, vec![elsewhere]);
     assert_eq!(allocator.device().violations(), []);
 }
 

@@ -169,6 +169,7 @@ fn properties_are_what_the_device_answers() {
     assert_eq!(ours.limits.block_size_max, gpu.block_size_max());
     let count_max = u64::from(device.limits.max_memory_allocation_count);
     assert_eq!(ours.limits.block_count_max, count_max);
+    assert_eq!(vulkan.ash().handle(), gpu.device.handle());
 }
 
 #[test]
