@@ -1,6 +1,6 @@
 //! Memory that goes from one device to another.
 
-use crate::gpu::{Gpu, Options};
+use crate::gpu::{Gpu, Options, Part};
 use crate::work::{Way, buffer_info, image_info, pattern};
 use ash::vk::{self, Handle};
 use core::ptr::NonNull;
@@ -27,12 +27,13 @@ fn allocator(vulkan: Vulkan) -> Allocator<Vulkan> {
 /// Whether a buffer's memory goes and comes by this type of handle. Drivers that only answer have
 /// no memory to share.
 fn shares(gpu: &Gpu, handle_type: Handles) -> bool {
-    let is_on = match handle_type {
-        Handles::OPAQUE_FD => gpu.features.external_memory_fd,
-        _ => gpu.features.external_memory_dma_buf,
+    let (is_on, part) = match handle_type {
+        Handles::OPAQUE_FD => (gpu.features.external_memory_fd, Part::OpaqueFd),
+        _ => (gpu.features.external_memory_dma_buf, Part::DmaBuf),
     };
     if !is_on {
-        return left_out(handle_type);
+        gpu.left_out(part);
+        return false;
     }
     let info = vk::PhysicalDeviceExternalBufferInfo::default()
         .usage(buffer_info(SIZE).usage)
@@ -48,13 +49,12 @@ fn shares(gpu: &Gpu, handle_type: Handles) -> bool {
     }
     let both =
         vk::ExternalMemoryFeatureFlags::EXPORTABLE | vk::ExternalMemoryFeatureFlags::IMPORTABLE;
-    let shares = answer.external_memory_properties.external_memory_features.contains(both);
-    (shares && gpu.executes()) || left_out(handle_type)
-}
-
-fn left_out(handle_type: Handles) -> bool {
-    println!("left out: no memory here goes by handle {:#x}", handle_type.as_raw());
-    false
+    let goes = answer.external_memory_properties.external_memory_features.contains(both);
+    let shares = goes && gpu.executes();
+    if !shares {
+        gpu.left_out(part);
+    }
+    shares
 }
 
 /// Makes a buffer whose memory goes or comes by `handle_type`.
@@ -510,7 +510,7 @@ fn what_is_shorter_than_it_should_be_is_found_before_the_driver_is_asked() {
     const ROOM: u64 = 4096;
     let Some(gpu) = Gpu::open() else { return };
     if !gpu.features.external_memory_dma_buf {
-        println!("left out: no buffers of the kernel's here");
+        gpu.left_out(Part::DmaBuf);
         return;
     }
     let allocator = allocator(gpu.vulkan());

@@ -10,6 +10,41 @@ use std::sync::{Arc, Mutex};
 /// The driver that the machine is said to have.
 const DRIVER_VARIABLE: &str = "VULKAN_TEST_DRIVER";
 
+/// What a driver may be without, and with it the tests that want it.
+// Who wants the kernel's buffers is there on Unix alone.
+#[cfg_attr(not(unix), allow(dead_code))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    SparseBinding,
+    SparseBuffers,
+    SparseImages,
+    DeepSparseImages,
+    OpaqueFd,
+    DmaBuf,
+    Maintenance4,
+    Maintenance5,
+    Budgets,
+}
+
+/// What drivers are known to have, from a version on: no test that wants it is left out there.
+const KNOWN: [(&str, u32, &[Part]); 2] = [
+    (
+        "lavapipe",
+        vk::make_api_version(0, 25, 0, 0),
+        &[
+            Part::SparseBinding,
+            Part::SparseBuffers,
+            Part::SparseImages,
+            Part::DeepSparseImages,
+            Part::OpaqueFd,
+            Part::Maintenance4,
+            Part::Maintenance5,
+            Part::Budgets,
+        ],
+    ),
+    ("swiftshader", 0, &[Part::OpaqueFd, Part::Maintenance4]),
+];
+
 /// What a test wants of its device.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -159,6 +194,16 @@ impl Gpu {
             self.instance.get_physical_device_properties2(self.physical_device, &mut properties);
         }
         maintenance3.max_memory_allocation_size
+    }
+
+    /// Says that a test is left out for want of something; fails where the driver has it.
+    pub fn left_out(&self, part: Part) {
+        let version = self.properties().driver_version;
+        let mut known =
+            KNOWN.iter().filter(|(name, since, _)| *name == self.driver && *since <= version);
+        let is_known = known.any(|(.., parts)| parts.contains(&part));
+        assert!(!is_known, "{} of version {version:#x} has {part:?}", self.driver);
+        println!("left out: no {part:?} here");
     }
 
     /// Whether submitted work is done; some drivers only answer questions.

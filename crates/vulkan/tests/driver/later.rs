@@ -2,7 +2,7 @@
 //! budgets beneath Vulkan 1.1.
 
 use crate::callbacks::Ledger;
-use crate::gpu::{Gpu, Options};
+use crate::gpu::{Gpu, Options, Part};
 use crate::work::{buffer_info, image_info, pattern};
 use ash::{khr, vk};
 use polder_device::{
@@ -37,7 +37,7 @@ fn image_infos() -> Vec<vk::ImageCreateInfo<'static>> {
 fn needs_are_the_same_with_and_without_an_object() {
     let Some(gpu) = Gpu::open() else { return };
     if !gpu.features.maintenance4 {
-        println!("left out: no maintenance4 here");
+        gpu.left_out(Part::Maintenance4);
         return;
     }
     let vulkan = gpu.vulkan();
@@ -83,7 +83,7 @@ fn memory_types(gpu: &Gpu) -> (Vec<Option<u32>>, u64) {
 fn a_buffer_larger_than_the_device_s_largest_is_refused() {
     let Some(gpu) = Gpu::open() else { return };
     if !gpu.features.maintenance4 {
-        println!("left out: no maintenance4 here");
+        gpu.left_out(Part::Maintenance4);
         return;
     }
     let mut most = vk::PhysicalDeviceMaintenance4Properties::default();
@@ -135,7 +135,7 @@ fn a_memory_type_is_found_without_an_object() {
 fn usage_is_read_from_the_chain() {
     let Some(gpu) = Gpu::open() else { return };
     if !(gpu.features.maintenance5 && gpu.features.device_address) {
-        println!("left out: no maintenance5 with addresses here");
+        gpu.left_out(Part::Maintenance5);
         return;
     }
     let allocator = allocator(gpu.vulkan());
@@ -271,7 +271,7 @@ fn on_vulkan_1_0_a_bind_with_a_chain_wants_its_extension() {
 fn budgets_are_had_on_vulkan_1_0_with_the_instance_s_extension() {
     let Some(gpu) = Gpu::open() else { return };
     if gpu.vulkan().budgets().is_none() {
-        println!("left out: no budgets here");
+        gpu.left_out(Part::Budgets);
         return;
     }
     let options = Options {

@@ -1,6 +1,6 @@
 //! Sparse buffers and images on drivers that bind them; said to be left out on others.
 
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, Part};
 use crate::work::{Recorder, buffer_info, image_info, pattern};
 use ash::vk;
 use core::ops::Range;
@@ -32,8 +32,8 @@ fn each_alone<'a>() -> SparseOptions<'a> {
 
 /// A device that binds, on which a feature is enabled; `None`, once that was said, where there is
 /// none.
-fn open(feature: fn(&vk::PhysicalDeviceFeatures) -> vk::Bool32, name: &str) -> Option<Gpu> {
-    let gpu = open_for_answers(feature, name)?;
+fn open(feature: fn(&vk::PhysicalDeviceFeatures) -> vk::Bool32, part: Part) -> Option<Gpu> {
+    let gpu = open_for_answers(feature, part)?;
     if !gpu.executes() {
         println!("left out: the driver says what it could bind, and binds nothing");
         return None;
@@ -44,7 +44,7 @@ fn open(feature: fn(&vk::PhysicalDeviceFeatures) -> vk::Bool32, name: &str) -> O
 /// As [`open`], for what is only asked of the device.
 fn open_for_answers(
     feature: fn(&vk::PhysicalDeviceFeatures) -> vk::Bool32,
-    name: &str,
+    part: Part,
 ) -> Option<Gpu> {
     let gpu = Gpu::open()?;
     if gpu.is_mock() {
@@ -52,18 +52,18 @@ fn open_for_answers(
         return None;
     }
     if feature(&gpu.sparse) == vk::FALSE {
-        println!("left out: no {name} here");
+        gpu.left_out(part);
         return None;
     }
     Some(gpu)
 }
 
 fn open_for_buffers() -> Option<Gpu> {
-    open(|sparse| sparse.sparse_residency_buffer, "sparse buffers")
+    open(|sparse| sparse.sparse_residency_buffer, Part::SparseBuffers)
 }
 
 fn open_for_images() -> Option<Gpu> {
-    open(|sparse| sparse.sparse_residency_image2_d, "sparse images")
+    open(|sparse| sparse.sparse_residency_image2_d, Part::SparseImages)
 }
 
 fn allocator(gpu: &Gpu) -> Allocator<Vulkan> {
@@ -655,7 +655,7 @@ fn the_mip_tail_is_committed_as_a_whole() {
 
 #[test]
 fn an_image_with_all_its_pages_is_like_any_other() {
-    let Some(gpu) = open(|sparse| sparse.sparse_binding, "sparse binding") else { return };
+    let Some(gpu) = open(|sparse| sparse.sparse_binding, Part::SparseBinding) else { return };
     let allocator = allocator(&gpu);
     let mut infos = vec![image_info(WIDTH).flags(vk::ImageCreateFlags::SPARSE_BINDING)];
     if gpu.sparse.sparse_residency_image2_d != 0 {
@@ -686,7 +686,7 @@ fn an_image_with_all_its_pages_is_like_any_other() {
 
 #[test]
 fn a_deep_image_has_deep_tiles() {
-    let Some(gpu) = open(|sparse| sparse.sparse_residency_image3_d, "deep sparse images") else {
+    let Some(gpu) = open(|sparse| sparse.sparse_residency_image3_d, Part::DeepSparseImages) else {
         return;
     };
     let allocator = allocator(&gpu);
@@ -710,7 +710,7 @@ fn a_deep_image_has_deep_tiles() {
 
 #[test]
 fn what_the_driver_says_of_images_makes_pages() {
-    let Some(gpu) = open_for_answers(|sparse| sparse.sparse_residency_image2_d, "sparse images")
+    let Some(gpu) = open_for_answers(|sparse| sparse.sparse_residency_image2_d, Part::SparseImages)
     else {
         return;
     };
@@ -932,7 +932,7 @@ fn what_cannot_be_is_refused_by_name() {
     assert!(is_said, "{refused:?}");
     let made = SparseBuffer::new(&allocator, &sparse_buffer_info(1 << 20), &options);
     if gpu.sparse.sparse_binding == 0 {
-        println!("left out: no sparse binding here");
+        gpu.left_out(Part::SparseBinding);
         assert_eq!(made.unwrap_err(), SparseError::FeatureMissing { feature: "sparseBinding" });
         allocator.shutdown().expect("nothing is left");
         return;
@@ -984,7 +984,7 @@ fn vulkan_1_0_binds_pages_too() {
     };
     let Some(gpu) = Gpu::open_with(&options) else { return };
     if gpu.sparse.sparse_residency_buffer == 0 || !gpu.executes() {
-        println!("left out: no sparse buffers here");
+        gpu.left_out(Part::SparseBuffers);
         return;
     }
     assert!(grow(&gpu, &allocator(&gpu)));
