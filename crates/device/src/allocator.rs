@@ -36,10 +36,10 @@ use crate::frames::end_of;
 use crate::growth::Growth;
 use crate::request::{Access, Lifetime, Mapping, Request, Wish};
 use crate::snapshot::LeakReport;
-use crate::strategy::{Pool, Strategy, Tied};
+use crate::strategy::{Family, Strategy, Tied};
 use crate::supply::{Refusal, Supply};
 use core::ops::Range;
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 
 /// How an [`Allocator`] is made.
 #[derive(Clone, Debug, Default)]
@@ -109,8 +109,8 @@ pub struct Allocator<D: Device> {
     rankings: [Ranking; Access::ALL.len()],
     /// What is to be freed when the device has completed a frame.
     frames: FrameQueue<D>,
-    /// Those that may still be in use: for reports, frames and checks.
-    pools: Mutex<Vec<Weak<Pool<D>>>>,
+    /// The pools.
+    family: Arc<Family<D, Mixed>>,
 }
 
 impl<D: Device> Allocator<D> {
@@ -141,8 +141,8 @@ impl<D: Device> Allocator<D> {
         let arenas = properties.memory_types.len() as u32 * LIFETIMES * arena_count;
         let arenas = (0..arenas).map(|_| OnceLock::new()).collect();
         let (id, frames) = (AllocatorId::fresh(), FrameQueue::default());
-        let pools = Mutex::new(Vec::new());
-        Self { id, supply, options, arena_count, arenas, rankings, frames, pools }
+        let family = Arc::default();
+        Self { id, supply, options, arena_count, arenas, rankings, frames, family }
     }
 
     /// Returns what tells this allocator's handles from others'.
@@ -224,7 +224,7 @@ impl<D: Device> Allocator<D> {
     /// them, in the pools too.
     pub fn complete_frame(&self, frame: u64) {
         self.frames.complete(self, frame);
-        self.pools().iter().for_each(|pool| pool.complete_frame(frame));
+        self.family.complete_frame(frame);
     }
 
     /// Frees an allocation or a resource when `frame` is completed; at once, if it is.

@@ -60,6 +60,11 @@ impl<D: Device> Freeable<D> for Allocation<D> {
 pub trait Framed<D: Device>: Strategy<D> {
     /// Returns what waits.
     fn frame_queue(&self) -> &FrameQueue<D>;
+
+    /// Is called when an [owning handle](crate::Owned) has put something aside in the queue, and
+    /// before the handle lets go of the strategy: one that is told of its frames by another has
+    /// that keep it, until nothing waits any more. Does nothing unless it is written.
+    fn stay_while_waiting(&self) {}
 }
 
 /// What waits to be freed in one strategy, by the frame after which it is.
@@ -129,6 +134,11 @@ impl<D: Device> FrameQueue<D> {
     /// Frees everything that waits, whatever its frame.
     pub fn free_all(&self, strategy: &impl Strategy<D>) {
         self.frames.take().for_each(|waiting| end_wait(strategy, waiting));
+    }
+
+    /// Tells whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
     }
 
     /// Goes on from the frames of another, while nothing waits here.

@@ -63,6 +63,11 @@ impl<T> Frames<T> {
         core::mem::take(&mut *self.lock()).into_values().flatten()
     }
 
+    /// Tells whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Vec<T>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -3,6 +3,10 @@
 //! An owning handle keeps its allocator, pool or other strategy alive and gives its memory back
 //! when it is dropped: at once, or, when the user numbers frames ([`Allocator::begin_frame`]),
 //! after the device has completed the frame that was current then.
+//!
+//! What waits for a frame keeps its pool, until the frame is completed or the pool's allocator
+//! ends. An allocator, or a strategy that no allocator made, frees all that waits when its last
+//! handle goes: nobody could tell it of a frame any more.
 
 use crate::allocation::Allocation;
 use crate::allocator::Allocator;
@@ -75,7 +79,9 @@ impl<D: Device, T: Freeable<D>, S: Framed<D>> Owned<D, T, S> {
     /// Its memory was freed through another handle; it comes back.
     pub fn free_after(self, frame: u64) -> Result<(), FreeError<T>> {
         let (allocator, inner) = self.into_parts();
-        allocator.frame_queue().free_after(&*allocator, frame, inner)
+        allocator.frame_queue().free_after(&*allocator, frame, inner)?;
+        allocator.stay_while_waiting();
+        Ok(())
     }
 
     /// Returns the handle that does not free itself, and whose it is.
@@ -94,6 +100,7 @@ impl<D: Device, T: Freeable<D>, S: Framed<D>> Drop for Owned<D, T, S> {
     fn drop(&mut self) {
         if let Some(inner) = self.inner.take() {
             self.allocator.frame_queue().give_up(&*self.allocator, inner);
+            self.allocator.stay_while_waiting();
         }
     }
 }

@@ -35,6 +35,7 @@ mod suballocator;
 
 pub use crate::arena::{Coherence, Neighbours, Rules, Tied};
 pub use combined::{Combined, DevicesDiffer};
+pub(crate) use suballocator::Family;
 pub use suballocator::{Buddy, Dedicated, Linear, Pool, Setup, Slab, Suballocator, Tlsf};
 
 use crate::allocation::{Allocation, AllocationId, HostPointer};

@@ -126,19 +126,78 @@ fn each_is_freed_when_its_frame_is_completed_and_not_before() {
 }
 
 #[test]
-fn what_waits_in_a_pool_goes_with_it() {
+fn what_waits_in_a_pool_keeps_it() {
     let sim = Sim::preset(Preset::Lavapipe);
     let allocator = allocator(&sim);
     let pool = pool(&allocator);
     allocator.begin_frame(1);
     let image = pool.create_image(&ImageInfo::default(), &Wish::default()).unwrap();
-    pool.free_after(9, image).unwrap();
-    let owned = own(&pool);
+    let given_up = own(&pool);
+    let for_a_frame = own(&pool);
     drop(pool);
-    assert_eq!((sim.live().buffers, sim.live().images), (1, 1), "the handle keeps the pool");
-    drop(owned);
-    assert_nothing_is_left(&sim);
+    assert_eq!((sim.live().buffers, sim.live().images), (2, 1), "the handles keep the pool");
+    let pool = given_up.allocator().clone();
+    pool.free_after(9, image).unwrap();
+    drop((pool, given_up));
+    for_a_frame.free_after(3).unwrap();
+    assert_eq!((sim.live().buffers, sim.live().images), (2, 1), "frame 1 may use them");
+    assert_eq!(allocator.pools().len(), 1);
+    allocator.complete_frame(1);
+    assert_eq!((sim.live().buffers, sim.live().images), (1, 1));
+    allocator.complete_frame(8);
+    assert_eq!((sim.live().buffers, sim.live().images), (0, 1));
     allocator.complete_frame(9);
+    assert_nothing_is_left(&sim);
+    assert_eq!(allocator.pools().len(), 0, "it went with the last that waited");
+}
+
+#[test]
+fn what_is_handed_in_for_a_frame_keeps_its_pool_without_an_owning_handle() {
+    let sim = Sim::preset(Preset::Lavapipe);
+    let allocator = allocator(&sim);
+    let pool = pool(&allocator);
+    let image = pool.create_image(&ImageInfo::default(), &Wish::default()).unwrap();
+    pool.free_after(2, image).unwrap();
+    drop(pool);
+    assert_eq!(sim.live().images, 1);
+    allocator.complete_frame(2);
+    assert_nothing_is_left(&sim);
+}
+
+#[test]
+fn a_pool_that_waits_goes_with_its_allocator() {
+    let sim = Sim::preset(Preset::Lavapipe);
+    let allocator = allocator(&sim);
+    allocator.begin_frame(7);
+    let (dropped, shut_down) = (pool(&allocator), pool(&allocator));
+    drop((own(&dropped), own(&shut_down), dropped));
+    assert_eq!(sim.live().buffers, 2);
+    let kept = shut_down.clone();
+    drop(shut_down);
+    Arc::into_inner(allocator).unwrap().shutdown().unwrap();
+    assert_eq!(sim.live().buffers, 1, "somebody still has the other pool");
+    drop(kept);
+    assert_nothing_is_left(&sim);
+}
+
+/// The last handles of pools go while the frames they wait for are completed.
+#[test]
+fn pools_go_beside_frames_that_end() {
+    let (threads, rounds) = if cfg!(miri) { (2, 3) } else { (4, 200) };
+    let sim = Sim::preset(Preset::Lavapipe);
+    let allocator = allocator(&sim);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| (0..rounds).for_each(|_| drop(own(&pool(&allocator)))));
+        }
+        for frame in 0..rounds {
+            allocator.begin_frame(frame);
+            allocator.complete_frame(frame);
+        }
+    });
+    allocator.complete_frame(rounds);
+    assert_nothing_is_left(&sim);
+    assert_eq!(allocator.pools().len(), 0);
 }
 
 #[test]

@@ -4,9 +4,8 @@ use super::Allocator;
 use crate::device::Device;
 use crate::division::mixed;
 use crate::error::AllocError;
-use crate::frame_queue::Framed;
-use crate::strategy::{Pool, Setup};
-use std::sync::{Arc, MutexGuard, PoisonError, Weak};
+use crate::strategy::{Family, Pool, Setup};
+use std::sync::Arc;
 
 /// What a pool on this device is made with.
 pub type PoolSetup<D> = Setup<mixed::Config, <D as Device>::Extra>;
@@ -16,11 +15,12 @@ impl<D: Device> Allocator<D> {
     ///
     /// A pool has its own lock and its own handles, which are freed where they came from; what it
     /// holds counts towards the limits of heaps and the device's count of blocks. The frames of the
-    /// allocator are its frames too. It takes its
-    /// least number of blocks at once, smaller ones where memory is short, and of the next memory
-    /// type in `instead` when the one of its setup has too little: a small window of host-visible
-    /// device memory is often taken by others. It lives until its last `Arc` goes, if need be
-    /// longer than the allocator.
+    /// allocator are its frames too. It takes its least number of blocks at once, smaller ones
+    /// where memory is short, and of the next memory type in `instead` when the one of its setup
+    /// has too little: a small window of host-visible device memory is often taken by others.
+    ///
+    /// It lives until its last `Arc` goes, if need be longer than the allocator. While something
+    /// in it waits for a frame, the allocator has an `Arc` too.
     ///
     /// ```
     /// use polder_device::division::{linear, mixed};
@@ -65,13 +65,7 @@ impl<D: Device> Allocator<D> {
                 _ => break,
             }
         }
-        let pool = Arc::new(result?);
-        let mut pools = self.lock_pools();
-        // Under the lock, so that the pool hears of every frame: from here, or as one of these.
-        pool.frame_queue().follow(&self.frames);
-        pools.retain(|pool| pool.strong_count() > 0);
-        pools.push(Arc::downgrade(&pool));
-        Ok(pool)
+        Ok(Family::join(&self.family, result?, &self.frames))
     }
 
     fn try_pool(&self, setup: &PoolSetup<D>, memory_type: u32) -> Result<Pool<D>, AllocError> {
@@ -81,12 +75,8 @@ impl<D: Device> Allocator<D> {
         Ok(pool)
     }
 
-    /// Returns the pools that are in use.
+    /// Returns the pools that are in use, or in which something waits for a frame.
     pub fn pools(&self) -> Vec<Arc<Pool<D>>> {
-        self.lock_pools().iter().filter_map(Weak::upgrade).collect()
-    }
-
-    fn lock_pools(&self) -> MutexGuard<'_, Vec<Weak<Pool<D>>>> {
-        self.pools.lock().unwrap_or_else(PoisonError::into_inner)
+        self.family.pools()
     }
 }

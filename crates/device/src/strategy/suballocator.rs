@@ -1,6 +1,9 @@
 //! A division made into a strategy: one arena over one memory type.
 
+mod family;
 mod frames;
+
+pub use family::Family;
 
 use super::{Coherence, Strategy, Tied};
 use crate::allocation::{Allocation, AllocationId, AllocatorId, HostPointer};
@@ -16,6 +19,7 @@ use crate::request::{BudgetRule, Placement, Request};
 use crate::snapshot::{BlockSnapshot, Leak, LeakReport};
 use crate::supply::{HeapAccount, Refusal, Supply, shortage};
 use core::ops::Range;
+use family::Member;
 use polder_core::stats::{DetailedStats, Stats};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -70,6 +74,8 @@ pub struct Suballocator<D: Device, V: Division> {
     arena: Arena<D, V>,
     name: Mutex<Option<String>>,
     frames: FrameQueue<D>,
+    /// A pool's place among its allocator's.
+    member: Option<Member<D, V>>,
 }
 
 impl<D: Device, V: Division> Suballocator<D, V> {
@@ -121,7 +127,8 @@ impl<D: Device, V: Division> Suballocator<D, V> {
             rules,
         };
         let frames = FrameQueue::default();
-        Self { arena: Arena::new(config, supply), name: Mutex::new(name), frames }
+        let (arena, name) = (Arena::new(config, supply), Mutex::new(name));
+        Self { arena, name, frames, member: None }
     }
 
     /// Takes blocks until there are as many as the setup says at least; smaller ones where memory

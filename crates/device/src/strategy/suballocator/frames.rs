@@ -44,12 +44,18 @@ impl<D: Device, V: Division> Suballocator<D, V> {
     ///
     /// The allocation is not this strategy's, or was freed; it comes back.
     pub fn free_after<T: Freeable<D>>(&self, frame: u64, item: T) -> Result<(), FreeError<T>> {
-        self.frames.free_after(self, frame, item)
+        self.frames.free_after(self, frame, item)?;
+        self.stay_while_waiting();
+        Ok(())
     }
 }
 
 impl<D: Device, V: Division> Framed<D> for Suballocator<D, V> {
     fn frame_queue(&self) -> &FrameQueue<D> {
         &self.frames
+    }
+
+    fn stay_while_waiting(&self) {
+        self.stay_while_waiting();
     }
 }
