@@ -104,12 +104,12 @@ pub struct Allocator<D: Device> {
     /// Arenas of each memory type and lifetime.
     arena_count: u32,
     /// By memory type, lifetime and number; made when first used.
-    arenas: Box<[OnceLock<Arena<D, Mixed>>]>,
+    arenas: Arc<[OnceLock<Arena<D, Mixed>>]>,
     /// The ranking for each access when nothing else is wished.
     rankings: [Ranking; Access::ALL.len()],
     /// What is to be freed when the device has completed a frame.
     frames: FrameQueue<D>,
-    /// The pools.
+    /// The arenas and the pools.
     family: Arc<Family<D, Mixed>>,
 }
 
@@ -139,9 +139,9 @@ impl<D: Device> Allocator<D> {
             count => count.min(ARENAS_MAX),
         };
         let arenas = properties.memory_types.len() as u32 * LIFETIMES * arena_count;
-        let arenas = (0..arenas).map(|_| OnceLock::new()).collect();
+        let arenas: Arc<[_]> = (0..arenas).map(|_| OnceLock::new()).collect();
         let (id, frames) = (AllocatorId::fresh(), FrameQueue::default());
-        let family = Arc::default();
+        let family = Arc::new(Family::new(arenas.clone()));
         Self { id, supply, options, arena_count, arenas, rankings, frames, family }
     }
 
@@ -181,16 +181,10 @@ impl<D: Device> Allocator<D> {
         self.supply.set_limit(heap, limit);
     }
 
-    /// Gives every empty block back to the device.
+    /// Gives every empty block back to the device, but for those of pools, which have a
+    /// [`trim`](crate::strategy::Suballocator::trim) of their own.
     pub fn trim(&self) {
         self.made_arenas().for_each(Arena::trim);
-    }
-
-    /// Gives every empty block of a heap back to the device.
-    fn trim_heap(&self, heap: u32) {
-        let of_heap =
-            |arena: &&Arena<D, Mixed>| self.supply.heap_of(arena.config().memory_type) == heap;
-        self.made_arenas().filter(of_heap).for_each(Arena::trim);
     }
 
     /// Turns the name of a live allocation into its handle again, for interfaces that hand out

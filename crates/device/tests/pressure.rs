@@ -1,10 +1,10 @@
 //! Who is told when memory is short: when, of what, how often; and what comes of it.
 
 use polder_device::sim::{BufferInfo, Call, Layout, Sim};
-use polder_device::strategy::{Rules, Setup};
+use polder_device::strategy::{Pool, Rules, Setup};
 use polder_device::{
     AllocError, Allocation, AllocationId, Allocator, BudgetRule, Buffer, Candidate, DeviceError,
-    EmptyBlocks, Factory, Misuse, Options, Placement, PressureCause, Request, Requirements,
+    EmptyBlocks, Factory, Growth, Misuse, Options, Placement, PressureCause, Request, Requirements,
     ShortageCause, Strategy, Watermarks, Wish,
 };
 use proptest::prelude::*;
@@ -515,6 +515,128 @@ fn a_pool_asks_who_listens_to_its_allocator() {
     pool.free(made).unwrap();
     pool.check();
     drop(pool);
+    scene.end();
+}
+
+/// A callback that frees what it caught, in a pool or in the allocator.
+fn let_go<S: Strategy<Sim> + 'static>(
+    scene: &Scene,
+    marks: Watermarks,
+    strategy: &Arc<S>,
+    allocation: Allocation<Sim>,
+) {
+    scene.take_told();
+    let (told, weak) = (scene.told.clone(), Arc::downgrade(strategy));
+    let slot = Mutex::new(Some(allocation));
+    scene.allocator.on_pressure(marks, move |pressure| {
+        told.lock().unwrap().push(Told {
+            heap: pressure.heap,
+            cause: pressure.cause,
+            excess: pressure.excess,
+            budget: pressure.budget.budget,
+            usage: pressure.budget.usage,
+            candidates: pressure.candidates.to_vec(),
+        });
+        if let Some(allocation) = slot.lock().unwrap().take() {
+            weak.upgrade().unwrap().free(allocation).unwrap();
+        }
+    });
+}
+
+/// A pool whose shared blocks have `size` bytes.
+fn pool_of(scene: &Scene, size: u64, blocks_least: u32) -> Arc<Pool<Sim>> {
+    let rules = Rules { blocks_least, ..Rules::default() };
+    let growth = Some(Growth { size_least: size, size_most: size });
+    scene.allocator.create_pool(&Setup { growth, rules, ..Setup::default() }, &[]).unwrap()
+}
+
+#[test]
+fn what_is_let_go_in_a_pool_serves_the_allocator() {
+    let scene = Scene::new(8 * MIB, Then::Keep);
+    let pool = pool_of(&scene, 8 * MIB, 0);
+    let of_pool = pool.allocate(&request(8 * MIB)).unwrap();
+    pool.set_evictable(&of_pool, Some(0.1)).unwrap();
+    let_go(&scene, ONLY_FAILURES, &pool, of_pool);
+    let made = scene.allocator.allocate(&request(MIB)).unwrap();
+    assert_eq!(scene.take_told().len(), 1);
+    assert_eq!(pool.held(), 0, "its empty block has gone");
+    scene.allocator.free(made).unwrap();
+    pool.check();
+    drop(pool);
+    scene.end();
+}
+
+#[test]
+fn what_is_let_go_in_the_allocator_serves_a_pool() {
+    let growth = Some(Growth { size_least: 8 * MIB, size_most: 8 * MIB });
+    let options = Options { growth, ..Options::default() };
+    let scene = Scene::with(one_heap(8 * MIB), options, Then::Keep);
+    let pool = pool_of(&scene, 8 * MIB, 0);
+    let shared = scene.allocator.allocate(&request(MIB)).unwrap();
+    assert_eq!(scene.allocator.held(), 8 * MIB);
+    let_go(&scene, ONLY_FAILURES, &scene.allocator, shared);
+    let made = pool.allocate(&request(MIB)).unwrap();
+    assert_eq!(scene.take_told().len(), 1);
+    pool.free(made).unwrap();
+    pool.check();
+    drop(pool);
+    scene.end();
+}
+
+#[test]
+fn an_empty_block_of_one_is_room_for_another_when_nobody_listens() {
+    let growth = Some(Growth { size_least: 8 * MIB, size_most: 8 * MIB });
+    let allocator = Allocator::new(one_heap(8 * MIB), Options { growth, ..Options::default() });
+    let setup = || Setup { growth, ..Setup::default() };
+    let pools = [0, 1].map(|_| allocator.create_pool(&setup(), &[]).unwrap());
+    let [one, other] = &pools;
+    let empty = |strategy: &dyn Strategy<Sim>| {
+        let made = strategy.allocate(&request(MIB)).unwrap();
+        strategy.free(made).unwrap();
+        assert_eq!(strategy.held(), 8 * MIB, "an empty block stays");
+    };
+    for strategy in [&**one as &dyn Strategy<Sim>, &**other, &allocator, &**one, &allocator] {
+        empty(strategy);
+    }
+    allocator.check();
+}
+
+#[test]
+fn what_a_pool_holds_by_its_rules_stays_and_its_own_limits_cost_nobody_a_block() {
+    let scene = Scene::new(8 * MIB, Then::Keep);
+    let pool = pool_of(&scene, 4 * MIB, 1);
+    let error = scene.allocator.allocate(&alone(8 * MIB)).unwrap_err();
+    assert!(matches!(error, AllocError::OutOfMemory(_)), "{error}");
+    assert_eq!(pool.held(), 4 * MIB, "its least number of blocks");
+
+    let made = scene.allocator.allocate(&request(100)).unwrap();
+    scene.allocator.free(made).unwrap();
+    let held = scene.allocator.held();
+    assert_ne!(held, 0);
+    for rules in [
+        Rules { limit: Some(100), ..Rules::default() },
+        Rules { blocks_most: 0, ..Rules::default() },
+    ] {
+        let full = scene.allocator.create_pool(&Setup { rules, ..Setup::default() }, &[]).unwrap();
+        let error = full.allocate(&request(1000)).unwrap_err();
+        assert!(matches!(error, AllocError::OutOfMemory(_)), "{error}");
+        assert_eq!(scene.allocator.held(), held, "nobody else stands in its way");
+    }
+    drop(pool);
+    scene.end();
+}
+
+#[test]
+fn after_a_pool_s_growth_was_told_the_blocks_of_all_go() {
+    let scene = Scene::new(100 * MIB, Then::Keep);
+    let (one, other) = (pool_of(&scene, 20 * MIB, 0), pool_of(&scene, MIB, 0));
+    let kept = one.allocate(&request(MIB)).unwrap();
+    let_go(&scene, Watermarks::default(), &one, kept);
+    let live: Vec<_> = (0..71).map(|_| other.allocate(&alone(MIB)).unwrap()).collect();
+    assert_eq!(scene.take_told()[0].cause, PressureCause::NearlyFull);
+    assert_eq!(one.held(), 0, "what became empty has gone back");
+    live.into_iter().for_each(|allocation| other.free(allocation).unwrap());
+    drop((one, other));
     scene.end();
 }
 

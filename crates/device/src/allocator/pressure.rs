@@ -18,7 +18,8 @@ impl<D: Device> Allocator<D> {
     /// meanwhile (for the budget, beneath the high mark), when a sixteenth of the budget has come
     /// on top, or when a heap has been past its budget for another 64 frames. Before a frame tells
     /// of a budget that is passed, and before a request fails, the allocator has given back its
-    /// empty blocks; after the call it gives back those that became empty.
+    /// empty blocks and those of its pools, but for what their setups keep; after the call it gives
+    /// back those that became empty.
     ///
     /// The callback may call everything: free, allocate, hand frees in for a
     /// [frame](Self::free_after), set another. No lock is held while it runs, and what it asks for
@@ -112,9 +113,9 @@ impl<D: Device> Allocator<D> {
         }
         let heaps = || 0..self.properties().heaps.len() as u32;
         let passed = heaps().filter(|&heap| !self.budget(heap).is_kept());
-        passed.for_each(|heap| self.trim_heap(heap));
+        passed.for_each(|heap| self.family.trim(Some(heap)));
         let told = heaps().filter(|&heap| self.supply.tell_if_full(heap));
-        told.for_each(|heap| self.trim_heap(heap));
+        told.for_each(|heap| self.family.trim(Some(heap)));
     }
 
     /// Tells who wants to know when a new block has made a heap's usage too high, and gives back
@@ -123,7 +124,9 @@ impl<D: Device> Allocator<D> {
         let told = self.supply.tell_of_growth();
         if told != 0 {
             let heaps = 0..self.properties().heaps.len() as u32;
-            heaps.filter(|heap| told >> heap & 1 == 1).for_each(|heap| self.trim_heap(heap));
+            heaps
+                .filter(|heap| told >> heap & 1 == 1)
+                .for_each(|heap| self.family.trim(Some(heap)));
         }
     }
 }

@@ -171,11 +171,11 @@ impl<D: Device> Allocator<D> {
         if !must_be_alone && let Some(allocation) = self.place_anywhere(memory_type, request)? {
             return Ok(allocation);
         }
-        // Empty blocks of any arena may be what fills the heap, or the device's count.
-        match cause {
-            ShortageCause::BlockCount { .. } => self.trim(),
-            _ => self.trim_heap(self.supply.heap_of(memory_type)),
-        }
+        // Empty blocks of any arena or pool may be what fills the heap, or the device's count.
+        self.family.trim(match cause {
+            ShortageCause::BlockCount { .. } => None,
+            _ => Some(self.supply.heap_of(memory_type)),
+        });
         let retried = self.take(memory_type, request, rule, alone);
         match retried {
             Err(Refusal::Short(_)) if !must_be_alone => {

@@ -322,6 +322,11 @@ impl<D: Device, V: Division> Suballocator<D, V> {
             self.trim();
             result = self.take(request, alone);
         }
+        if let Err(refusal) = result
+            && self.trim_others(refusal)
+        {
+            result = self.take(request, alone);
+        }
         if is_short(&result) && may_change {
             let other = self.take(request, !alone);
             // What the strategy never serves is not why there was nothing.
@@ -386,9 +391,7 @@ unsafe impl<D: Device, V: Division> Strategy<D> for Suballocator<D, V> {
                 result = self.search(request, alone, may_change);
             }
         }
-        if self.arena.supply().tell_of_growth() != 0 {
-            self.trim();
-        }
+        self.trim_heaps(self.arena.supply().tell_of_growth());
         result.map_err(|refusal| self.refuse(refusal, size))
     }
 
