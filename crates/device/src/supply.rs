@@ -54,6 +54,12 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Tells whether more room would help. What goes makes no block larger.
+    pub const fn is_for_want_of_room(&self) -> bool {
+        use ShortageCause::{BlockSize, Strategy};
+        matches!(self, Self::Short(cause) if !matches!(cause, BlockSize { .. } | Strategy { .. }))
+    }
+
     /// What it means that a block could not be mapped: perhaps a smaller or another one can.
     pub const fn of_mapping(error: DeviceError) -> Self {
         use DeviceError::{MapFailed, OutOfDeviceMemory, OutOfHostMemory};
@@ -266,13 +272,9 @@ impl<D: Device> Supply<D> {
     /// driver, and no lock of an arena is held.
     #[cold]
     pub fn tell_no_room(&self, heap: u32, size: u64, refusal: Refusal) -> bool {
-        use ShortageCause::{BlockSize, Strategy};
         let cause = match refusal {
-            // What goes makes no block larger.
-            Refusal::Short(BlockSize { .. } | Strategy { .. }) | Refusal::Device(_) => {
-                return false;
-            }
-            Refusal::Short(cause) => cause,
+            Refusal::Short(cause) if refusal.is_for_want_of_room() => cause,
+            _ => return false,
         };
         if !self.watch.is_set() {
             return false;

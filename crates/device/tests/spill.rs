@@ -3,8 +3,8 @@
 use polder_device::device::MemoryType;
 use polder_device::sim::{Layout, Preset, Sim};
 use polder_device::{
-    Access, AllocError, Allocation, Allocator, BudgetRule, MemoryProperties, Options, Request,
-    Requirements, Shortage, ShortageCause, Spill, Strategy, Verdict, Watermarks, Wish,
+    Access, AllocError, Allocation, Allocator, BudgetRule, MemoryProperties, Options, Placement,
+    Request, Requirements, Shortage, ShortageCause, Spill, Strategy, Verdict, Watermarks, Wish,
 };
 use std::sync::{Arc, Mutex};
 
@@ -107,6 +107,25 @@ fn what_is_too_large_for_the_device_is_so_unless_it_spills() {
     let spills = Wish { spill: Spill::Allowed, ..Wish::default() };
     let beyond = allocator.allocate(&request(5 * MIB, spills)).unwrap();
     assert_eq!(beyond.memory_type(), 2);
+    allocator.free(beyond).unwrap();
+}
+
+#[test]
+fn who_listens_is_asked_where_room_can_help_not_where_no_block_is_as_large() {
+    let allocator = Arc::new(with_device_heap(Preset::AmdNavi31, 4 * MIB));
+    allocator.set_heap_limit(0, 8 * MIB);
+    let of_host = Wish { placement: Placement::Dedicated, ..Wish::of(Access::HostWrites) };
+    let on_host = || allocator.allocate(&request(4 * MIB, of_host)).unwrap();
+    let live = Arc::new(Mutex::new(vec![on_host(), on_host()]));
+    let (weak, shared) = (Arc::downgrade(&allocator), live.clone());
+    allocator.on_pressure(Watermarks { high: 100, low: 100 }, move |pressure| {
+        assert_eq!(pressure.heap, 0, "the device's heap has no such block");
+        let freed = std::mem::take(&mut *shared.lock().unwrap());
+        freed.into_iter().for_each(|one| weak.upgrade().unwrap().free(one).unwrap());
+    });
+    let spills = Wish { spill: Spill::Allowed, ..Wish::default() };
+    let beyond = allocator.allocate(&request(5 * MIB, spills)).unwrap();
+    assert_eq!((beyond.memory_type(), live.lock().unwrap().len()), (2, 0));
     allocator.free(beyond).unwrap();
 }
 

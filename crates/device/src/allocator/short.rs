@@ -16,7 +16,7 @@ type Outcome<D> = Result<Allocation<D>, Refusal>;
 /// The memory types that were tried in vain, each with why.
 #[derive(Clone, Copy)]
 struct Failed {
-    /// The one that suits the request best.
+    /// The one that suits the request best of those for which more room would help.
     best: (u32, Refusal),
     last: (u32, Refusal),
 }
@@ -120,9 +120,15 @@ impl<D: Device> Allocator<D> {
                         Ok(allocation) => return Ok(allocation),
                         Err(refusal) => {
                             let last = (memory_type, refusal);
-                            let best = failed.map_or(last, |failed| failed.best);
-                            // Of the best type, what its last way met.
-                            let best = if best.0 == memory_type { last } else { best };
+                            let best = match failed {
+                                // Of the best type, what its last way met.
+                                Some(Failed { best, .. })
+                                    if best.0 != memory_type && best.1.is_for_want_of_room() =>
+                                {
+                                    best
+                                }
+                                _ => last,
+                            };
                             failed = Some(Failed { best, last });
                             if let Refusal::Device(_) = refusal {
                                 return Err(Failed { best: last, last });
