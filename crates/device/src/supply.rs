@@ -263,6 +263,11 @@ impl<D: Device> Supply<D> {
         if self.grown.load(Ordering::Relaxed) == 0 {
             return 0;
         }
+        // Nothing could be told here: the bits stay for who comes next, the caller of the user's
+        // function before all.
+        if self.watch.is_telling() {
+            return 0;
+        }
         let grown = self.grown.swap(0, Ordering::Relaxed);
         let heaps = (0..self.properties.heaps.len() as u32).filter(|heap| grown >> heap & 1 == 1);
         heaps.fold(0, |told, heap| told | u32::from(self.tell_if_full(heap)) << heap)

@@ -291,6 +291,68 @@ fn the_callback_holds_no_lock_and_calls_anything_but_itself() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "large blocks")]
+fn what_a_callback_takes_of_another_heap_is_told_after_it() {
+    use polder_device::Access;
+    use polder_device::sim::Preset;
+    let mut layout = Preset::AmdNavi31.layout();
+    layout.properties.heaps.iter_mut().for_each(|heap| heap.size = 100 * MIB);
+    let scene = Scene::with(Sim::new(layout).unwrap(), Options::default(), Then::Keep);
+    scene.allocator.set_heap_limit(1, 8 * MIB);
+    let full = Mutex::new(Some(scene.allocator.allocate(&alone(8 * MIB)).unwrap()));
+    let taken = Arc::new(Mutex::new(None));
+    let (weak, told, slot) = (Arc::downgrade(&scene.allocator), scene.told.clone(), taken.clone());
+    scene.allocator.on_pressure(Watermarks::default(), move |pressure| {
+        told.lock().unwrap().push(Told {
+            heap: pressure.heap,
+            cause: pressure.cause,
+            excess: pressure.excess,
+            budget: pressure.budget.budget,
+            usage: pressure.budget.usage,
+            candidates: pressure.candidates.to_vec(),
+        });
+        let (Some(allocator), Some(full)) = (weak.upgrade(), full.lock().unwrap().take()) else {
+            return;
+        };
+        allocator.free(full).unwrap();
+        let wish = Wish { placement: Placement::Dedicated, ..Wish::of(Access::HostWrites) };
+        let of_host = Request::new(request(95 * MIB).requirements, wish);
+        *slot.lock().unwrap() = Some(allocator.allocate(&of_host).unwrap());
+    });
+    let made = scene.allocator.allocate(&alone(MIB)).unwrap();
+    let told = scene.take_told();
+    let heaps: Vec<_> = told.iter().map(|told| (told.heap, told.cause)).collect();
+    let cause = ShortageCause::Limit { limit: 8 * MIB };
+    let no_room = PressureCause::NoRoom { size: MIB, cause };
+    assert_eq!(heaps, [(1, no_room), (0, PressureCause::NearlyFull)]);
+    let host = taken.lock().unwrap().take().unwrap();
+    [made, host].into_iter().for_each(|one| scene.allocator.free(one).unwrap());
+    scene.end();
+}
+
+#[test]
+fn what_a_callback_caught_goes_under_no_lock() {
+    /// Begins a frame when it goes.
+    struct Caught(Arc<Allocator<Sim>>, std::sync::mpsc::Sender<()>);
+
+    impl Drop for Caught {
+        fn drop(&mut self) {
+            self.0.begin_frame(1);
+            self.1.send(()).unwrap();
+        }
+    }
+
+    let (sender, gone) = std::sync::mpsc::channel();
+    let allocator = Arc::new(Allocator::new(one_heap(8 * MIB), Options::default()));
+    let caught = Caught(allocator.clone(), sender);
+    allocator.on_pressure(ONLY_FAILURES, move |_| drop(caught.1.clone()));
+    // A thread of its own, which would wait for ever.
+    let setter = std::thread::spawn(move || allocator.on_pressure(ONLY_FAILURES, |_| {}));
+    gone.recv_timeout(std::time::Duration::from_secs(20)).expect("nothing is waited for");
+    setter.join().unwrap();
+}
+
+#[test]
 fn a_callback_that_panics_is_called_the_next_time_too() {
     let scene = Scene::new(4 * MIB, Then::Keep);
     let whole = scene.allocator.allocate(&alone(4 * MIB)).unwrap();

@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //!
-//! 1. The user's function runs outside of every lock of the allocator's, and on no thread within
-//!    itself.
+//! 1. The user's function runs, and goes, outside of every lock of the allocator's; on no thread it
+//!    runs within itself.
 //! 2. Of a heap that stays as it is something is told once; of one past its budget, now and then.
 
 use super::{Pressure, PressureCause, Registry, Watermarks};
@@ -90,9 +90,12 @@ impl Watch {
 
     /// Sets who is told from here on.
     pub fn set(&self, marks: Watermarks, callback: Arc<dyn Fn(&Pressure<'_>) + Send + Sync>) {
-        let listener = Some(Listener { marks, callback });
-        *self.listener.write().unwrap_or_else(PoisonError::into_inner) = listener;
+        let mut listener = self.listener.write().unwrap_or_else(PoisonError::into_inner);
+        let before = listener.replace(Listener { marks, callback });
+        drop(listener);
         lock(&self.told).fill(Told::default());
+        // Outside of the locks: what it caught may call anything when it goes.
+        drop(before);
     }
 
     /// Tells whether anybody is to be told.
@@ -136,6 +139,11 @@ impl Watch {
         callback(&Pressure { heap, cause, excess, budget, candidates: &candidates });
         drop(running);
         true
+    }
+
+    /// Tells whether the user's function runs on this thread.
+    pub fn is_telling(&self) -> bool {
+        lock(&self.running).contains(&thread::current().id())
     }
 
     /// Notes that the function runs on this thread; nothing, when it does so already.
