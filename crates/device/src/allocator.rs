@@ -207,11 +207,13 @@ impl<D: Device> Allocator<D> {
     /// too. Who wants to know of it ([`on_pressure`](Self::on_pressure)) is told when a budget has
     /// become too small.
     pub fn begin_frame(&self, frame: u64) {
-        if self.frames.begin(frame) {
+        let is_later = self.frames.begin(frame);
+        // Before anybody is told: what is given up in a pool then waits for this frame too.
+        self.pools().iter().for_each(|pool| pool.begin_frame(frame));
+        if is_later {
             self.supply.watch().registry().begin_frame(end_of(frame) - 1);
             self.keep_budgets();
         }
-        self.pools().iter().for_each(|pool| pool.begin_frame(frame));
     }
 
     /// Says that the device has completed `frame` and all before it, and frees what waited for

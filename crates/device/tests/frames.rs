@@ -3,9 +3,9 @@
 use polder_device::sim::{BufferInfo, ImageInfo, Preset, Sim};
 use polder_device::strategy::{Buddy, Pool, Setup};
 use polder_device::{
-    Allocator, Factory, Framed, Misuse, Options, Owned, OwnedBuffer, Strategy, Wish,
+    Allocator, Factory, Framed, Misuse, Options, Owned, OwnedBuffer, Strategy, Watermarks, Wish,
 };
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// What a buffer made with [`BufferInfo::default`] takes.
 const SIZE: u64 = 64 << 10;
@@ -161,6 +161,28 @@ fn what_is_handed_in_for_a_frame_keeps_its_pool_without_an_owning_handle() {
     drop(pool);
     assert_eq!(sim.live().images, 1);
     allocator.complete_frame(2);
+    assert_nothing_is_left(&sim);
+}
+
+#[test]
+fn what_a_callback_of_the_frame_gives_up_waits_for_it_in_pools_too() {
+    let sim = Sim::preset(Preset::Lavapipe);
+    let allocator = allocator(&sim);
+    let pool = pool(&allocator);
+    let slots = (Mutex::new(Some(own(&allocator))), Mutex::new(Some(own(&pool))));
+    // The handles hold the allocator, and the callback the handles: until they are given up.
+    allocator.on_pressure(Watermarks::default(), move |_| {
+        drop(slots.0.lock().unwrap().take());
+        drop(slots.1.lock().unwrap().take());
+    });
+    sim.set_budget(0, Some(0));
+    allocator.begin_frame(8);
+    assert_eq!(sim.live().buffers, 2, "frame 8 may use them");
+    allocator.complete_frame(7);
+    assert_eq!(sim.live().buffers, 2);
+    allocator.complete_frame(8);
+    assert_eq!(sim.live().buffers, 0);
+    drop((pool, allocator));
     assert_nothing_is_left(&sim);
 }
 
