@@ -319,7 +319,19 @@ fn beside_threads_that_map_and_free() {
     let allocator = Allocator::new(sim.clone(), Options { arenas: 3, ..Options::default() });
     let (rounds, threads) = if cfg!(miri) { (2, 2) } else { (300, 4) };
     let counted = Wish { mapping: Mapping::Counted, ..wish(memory_type(&sim, false)) };
-    let shared = [100, 200].map(|size| allocator.allocate(&request(size, counted)).unwrap());
+    let make = |size| allocator.allocate(&request(size, counted)).unwrap();
+    let first = make(100);
+    // Some thread of the next few keeps to another arena.
+    let second = (0..8).find_map(|_| {
+        let made = std::thread::scope(|scope| scope.spawn(|| make(200)).join().unwrap());
+        if made.id().arena != first.id().arena {
+            return Some(made);
+        }
+        allocator.free(made).unwrap();
+        None
+    });
+    let shared = [first, second.expect("threads share no arena while there are others")];
+    assert_ne!(shared[0].id().arena, shared[1].id().arena);
     std::thread::scope(|scope| {
         for seed in 0..threads {
             let (allocator, shared) = (&allocator, &shared);
@@ -335,7 +347,10 @@ fn beside_threads_that_map_and_free() {
                     allocator.invalidate_all(&ranges).unwrap();
                     let one = &shared[random.below(2) as usize];
                     allocator.map(one).unwrap();
-                    match allocator.flush_all(&[(&shared[0], 0..9), (&shared[1], 0..9)]) {
+                    // Either arena first: who takes two has to take them in one order.
+                    let order = random.below(2) as usize;
+                    let both = [order, 1 - order].map(|one| (&shared[one], 0..9));
+                    match allocator.flush_all(&both) {
                         Ok(()) | Err(MapError::NotMapped { .. }) => {}
                         other => other.unwrap(),
                     }
