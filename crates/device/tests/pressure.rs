@@ -4,8 +4,8 @@ use polder_device::sim::{BufferInfo, Call, Layout, Sim};
 use polder_device::strategy::{Pool, Rules, Setup};
 use polder_device::{
     AllocError, Allocation, AllocationId, Allocator, BudgetRule, Buffer, Candidate, DeviceError,
-    EmptyBlocks, Factory, Growth, Misuse, Options, Placement, PressureCause, Request, Requirements,
-    ShortageCause, Strategy, Watermarks, Wish,
+    EmptyBlocks, Factory, Growth, Misuse, Options, Placement, Pressure, PressureCause, Request,
+    Requirements, ShortageCause, Strategy, Watermarks, Wish,
 };
 use proptest::prelude::*;
 use proptest::strategy::Strategy as _;
@@ -44,6 +44,19 @@ struct Told {
     candidates: Vec<Candidate>,
 }
 
+impl Told {
+    fn of(pressure: &Pressure<'_>) -> Self {
+        Self {
+            heap: pressure.heap,
+            cause: pressure.cause,
+            excess: pressure.excess,
+            budget: pressure.budget.budget,
+            usage: pressure.budget.usage,
+            candidates: pressure.candidates.to_vec(),
+        }
+    }
+}
+
 /// An allocator, what it told, and what may go.
 struct Scene {
     sim: Sim,
@@ -76,14 +89,7 @@ impl Scene {
         let weak = Arc::downgrade(&self.allocator);
         let (told, cached) = (self.told.clone(), self.cached.clone());
         self.allocator.on_pressure(marks, move |pressure| {
-            told.lock().unwrap().push(Told {
-                heap: pressure.heap,
-                cause: pressure.cause,
-                excess: pressure.excess,
-                budget: pressure.budget.budget,
-                usage: pressure.budget.usage,
-                candidates: pressure.candidates.to_vec(),
-            });
+            told.lock().unwrap().push(Told::of(pressure));
             let Some(allocator) = weak.upgrade().filter(|_| then == Then::Free) else { return };
             for candidate in pressure.suggested() {
                 let allocation = cached.lock().unwrap().remove(&candidate.id).unwrap();
@@ -303,14 +309,7 @@ fn what_a_callback_takes_of_another_heap_is_told_after_it() {
     let taken = Arc::new(Mutex::new(None));
     let (weak, told, slot) = (Arc::downgrade(&scene.allocator), scene.told.clone(), taken.clone());
     scene.allocator.on_pressure(Watermarks::default(), move |pressure| {
-        told.lock().unwrap().push(Told {
-            heap: pressure.heap,
-            cause: pressure.cause,
-            excess: pressure.excess,
-            budget: pressure.budget.budget,
-            usage: pressure.budget.usage,
-            candidates: pressure.candidates.to_vec(),
-        });
+        told.lock().unwrap().push(Told::of(pressure));
         let (Some(allocator), Some(full)) = (weak.upgrade(), full.lock().unwrap().take()) else {
             return;
         };
@@ -558,14 +557,7 @@ fn a_pool_asks_who_listens_to_its_allocator() {
     let slot = Arc::new(Mutex::new(Some(of_pool)));
     let (told, held, weak) = (scene.told.clone(), slot.clone(), Arc::downgrade(&pool));
     scene.allocator.on_pressure(Watermarks::default(), move |pressure| {
-        told.lock().unwrap().push(Told {
-            heap: pressure.heap,
-            cause: pressure.cause,
-            excess: pressure.excess,
-            budget: pressure.budget.budget,
-            usage: pressure.budget.usage,
-            candidates: pressure.candidates.to_vec(),
-        });
+        told.lock().unwrap().push(Told::of(pressure));
         let allocation = held.lock().unwrap().take().unwrap();
         weak.upgrade().unwrap().free(allocation).unwrap();
     });
@@ -591,14 +583,7 @@ fn let_go<S: Strategy<Sim> + 'static>(
     let (told, weak) = (scene.told.clone(), Arc::downgrade(strategy));
     let slot = Mutex::new(Some(allocation));
     scene.allocator.on_pressure(marks, move |pressure| {
-        told.lock().unwrap().push(Told {
-            heap: pressure.heap,
-            cause: pressure.cause,
-            excess: pressure.excess,
-            budget: pressure.budget.budget,
-            usage: pressure.budget.usage,
-            candidates: pressure.candidates.to_vec(),
-        });
+        told.lock().unwrap().push(Told::of(pressure));
         if let Some(allocation) = slot.lock().unwrap().take() {
             weak.upgrade().unwrap().free(allocation).unwrap();
         }
