@@ -253,6 +253,11 @@ fn single(allocator: &Arc<Allocator<Sim>>) -> BufferArena<Sim> {
     BufferArena::new(allocator, USAGE, Access::HostRandom, options).unwrap()
 }
 
+/// Puts the target of a move where the range is that has moved.
+fn replace(live: &mut [BufferRange<Sim>], id: RangeId, target: BufferRange<Sim>) {
+    *live.iter_mut().find(|range| range.id() == id).expect("what moved is held") = target;
+}
+
 const NO_LIMITS: Limits = Limits { bytes: u64::MAX, moves: usize::MAX };
 
 #[test]
@@ -265,14 +270,7 @@ fn what_is_copied_to_is_copied_from_by_no_open_pass() {
     assert!(moves().count() > 0);
     assert!(moves().all(|one| moves().all(|other| one.target.id() != other.id)));
     for pass in passes {
-        arena
-            .end_pass(pass, |id, target| {
-                live.iter_mut()
-                    .find(|range| range.id() == id)
-                    .map(|range| *range = target)
-                    .unwrap();
-            })
-            .unwrap();
+        arena.end_pass(pass, |id, target| replace(&mut live, id, target)).unwrap();
     }
     live.into_iter().for_each(|range| arena.free(range).unwrap());
     arena.shutdown().unwrap();
@@ -292,14 +290,7 @@ fn passes_come_to_an_end_with_as_few_buffers_as_can_be() {
             arena.end_pass(pass, |_, _| ()).unwrap();
             break;
         }
-        arena
-            .end_pass(pass, |id, target| {
-                live.iter_mut()
-                    .find(|range| range.id() == id)
-                    .map(|range| *range = target)
-                    .unwrap();
-            })
-            .unwrap();
+        arena.end_pass(pass, |id, target| replace(&mut live, id, target)).unwrap();
         count += 1;
         assert!(count < 100, "it goes round");
     }

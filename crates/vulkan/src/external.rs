@@ -212,3 +212,16 @@ impl Vulkan {
 
 /// A feature's name, and how it is asked for.
 type Switch = (&'static str, fn(&Features) -> bool);
+
+/// Refuses a type of handle for which a block was not ordered.
+fn expect_exported(
+    block: &Block,
+    handle_type: vk::ExternalMemoryHandleTypeFlags,
+) -> Result<(), ExternalError> {
+    let exports = block.exports;
+    if exports.contains(handle_type) {
+        return Ok(());
+    }
+    let (handle_type, exports) = (handle_type.as_raw(), exports.as_raw());
+    Err(ExternalError::NotExported { handle_type, exports })
+}

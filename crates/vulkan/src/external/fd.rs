@@ -1,6 +1,6 @@
 //! Memory by file descriptor: opaque ones, and those of the kernel's own buffers.
 
-use super::{ExternalError, Switch};
+use super::{ExternalError, Switch, expect_exported};
 use crate::error::device_error;
 use crate::features::Features;
 use crate::vulkan::Vulkan;
@@ -162,11 +162,7 @@ impl Vulkan {
     ) -> Result<OwnedFd, ExternalError> {
         let Functions(functions) = self.functions_for(handle_type)?;
         let export = self.blocks().with(memory, |block, _| {
-            let exports = block.exports;
-            if !exports.contains(handle_type) {
-                let (handle_type, exports) = (handle_type.as_raw(), exports.as_raw());
-                return Err(ExternalError::NotExported { handle_type, exports });
-            }
+            expect_exported(block, handle_type)?;
             let info = vk::MemoryGetFdInfoKHR::default().memory(memory).handle_type(handle_type);
             // SAFETY: The block lives, for its entry is there and we hold it, and was ordered for
             // this type of handle; the function is there, for the feature is on.

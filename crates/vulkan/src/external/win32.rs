@@ -1,6 +1,6 @@
 //! Memory by Windows' handles: those that the system counts, which can be duplicated and closed.
 
-use super::{ExternalError, Switch};
+use super::{ExternalError, Switch, expect_exported};
 use crate::error::device_error;
 use crate::features::Features;
 use crate::vulkan::Vulkan;
@@ -127,11 +127,7 @@ impl Vulkan {
     ) -> Result<OwnedHandle, ExternalError> {
         let Functions(functions) = self.functions_for(handle_type)?;
         let export = self.blocks().with(memory, |block, handles| {
-            let exports = block.exports;
-            if !exports.contains(handle_type) {
-                let (handle_type, exports) = (handle_type.as_raw(), exports.as_raw());
-                return Err(ExternalError::NotExported { handle_type, exports });
-            }
+            expect_exported(block, handle_type)?;
             if let Some(handle) = handles.find(handle_type) {
                 return duplicate(handle);
             }
